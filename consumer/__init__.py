@@ -1,0 +1,1 @@
+"""Run time: launches programs, drains their rings, decodes, renders, controls."""

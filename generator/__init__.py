@@ -1,0 +1,1 @@
+"""Build time: config + headers + ELF -> plan -> C -> shim. Never touches a live process."""

@@ -1,0 +1,291 @@
+/*
+ * wc_abi.h: the shared memory between a program under wc-intercept and its consumer.
+ *
+ * Included by the runtime (what is linked into every shim), by the tracer and by C tests.  The Python side of it is
+ * consumer/abi.py; tests/test_abi.py compiles this header and compares every offset.  No other file may know a layout.
+ *
+ * WORDS
+ *   target   one function to intercept          symbol   one exported name of it (several symbols, one target)
+ *   record   one intercepted call               cell     64 bytes of ring; a record is 1 to 255 consecutive cells
+ *   ring     one thread's records               segment  the rings of one executed image and its forked children
+ *   control  one page set per session that says what each target does now
+ *
+ * THE PICTURE
+ *   SESSION/control      struct wci_control, then u64 word[targets] at WCI_CONTROL_WORDS
+ *   SESSION/seg-*        struct wci_segment, then counts for calls without a ring (struct wci_count[targets]) at
+ *                        shared_counts, then rings at first_ring, each ring_stride bytes:
+ *                          + 0              struct wci_ring             (one page)
+ *                          + counts_offset  struct wci_count[targets]
+ *                          + cells_offset   struct wci_cell[ring_cells]
+ *
+ * A POSITION is a u64: (lap << 32) | index.  Laps count from 0; a record never wraps: when it does not fit behind the
+ * last one, FILLER cells close the lap.  index == capacity is a valid position: it means "the lap is full".
+ *
+ * A CELL'S LIFE (who moves the arrow)
+ *   old lap --reserve (writer, cmpxchg on head)--> old stamp --header with stamp 0 (writer)--> open
+ *   open --body, then stamp = lap + 1 (writer, release; the first cell of a record last)--> committed
+ *   The reader accepts a record when its first cell carries the stamp of the lap that it expects.
+ *
+ * ABSENT ON PURPOSE: pointers (a segment is mapped anywhere), bit fields, types without an explicit width.
+ */
+#ifndef WC_ABI_H
+#define WC_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WCI_ABI_VERSION 1u
+#define WCI_CONTROL_MAGIC 0x3130304c54434357ull /* "WCCTL001" */
+#define WCI_SEGMENT_MAGIC 0x3130304745534357ull /* "WCSEG001" */
+#define WCI_MANIFEST_MAGIC 0x3130304e414d4357ull /* "WCMAN001" */
+
+#define WCI_CELL_SIZE 64u
+#define WCI_RECORD_CELLS 255u  /* most cells of one record: count is a u8 */
+#define WCI_FIRST_ARGS 36u     /* offset of the arguments in a record's first cell */
+#define WCI_CONT_PAYLOAD 56u   /* bytes of a continuation cell that carry payload */
+#define WCI_CHUNK_CELLS 1024u  /* 64 KiB: what one MADV_POPULATE_WRITE claims */
+#define WCI_INFLIGHT 64u       /* calls that one ring remembers as being inside */
+#define WCI_CLAIMS 8u
+#define WCI_CONTROL_WORDS 4096u
+#define WCI_SYMBOL_NONE 0xffffu
+
+enum wci_kind {
+        WCI_NOTHING = 0,
+        WCI_CALL = 1,         /* a call that returned */
+        WCI_ENTER = 2,        /* written before the call: record "entry" or "both", noreturn, tail-jump */
+        WCI_EXEC = 3,         /* written before exec*; args: path blob; result 1 when a target asked for it */
+        WCI_PROCESS = 4,      /* first record of a process: struct wci_identity */
+        WCI_THREAD = 5,       /* the records that follow are this thread's: struct wci_identity */
+        WCI_CONTROL_SEEN = 6, /* the target acted on a new control word for the first time */
+        WCI_LOST = 7,         /* result records of this ring were lost between clock and clock + duration */
+        WCI_CONTINUATION = 8, /* not a record: a later cell of one; count is its ordinal, 1.. */
+        WCI_FILLER = 9        /* not a record: closes a lap; count is cells to skip, this one included (1..255) */
+};
+
+/* The first 8 bytes of every cell. Written by the ring's owner; read by the consumer. */
+struct wci_cell_header {
+        uint32_t stamp;  /* lap + 1 once committed (release), 0 while open; never 0 when valid */
+        uint16_t symbol; /* index into the manifest's symbols */
+        uint8_t kind;    /* enum wci_kind */
+        uint8_t count;   /* first cell: cells of the record */
+};
+
+/* The first cell of a record, before its arguments. */
+struct wci_first {
+        struct wci_cell_header header;
+        uint64_t clock;    /* at entry, in clock ticks (wci_control.clock); 0 when the target's clock is "none" */
+        uint64_t duration; /* ticks; WCI_NO_DURATION when not measured or not returned */
+        uint64_t result;   /* the return value, sign extended to 64 bits, or the bits of a double; 0 without one */
+        int32_t error;     /* errno as the call left it */
+        uint8_t args[28];  /* from WCI_FIRST_ARGS on: the symbol's layout */
+};
+
+#define WCI_NO_DURATION UINT64_MAX
+
+struct wci_cell {
+        struct wci_cell_header header;
+        uint8_t payload[WCI_CONT_PAYLOAD];
+};
+
+/*
+ * What a captured string, buffer, struct or out-parameter leaves in the fixed part of the record. The bytes stand in
+ * continuation cells, starting at the payload of cell `cell` of the record and going on over the payloads behind it.
+ */
+struct wci_blob {
+        uint16_t length; /* bytes kept */
+        uint8_t flags;   /* WCI_BLOB_* */
+        uint8_t cell;    /* ordinal of the first cell in the record, 0 when no bytes were kept */
+};
+
+#define WCI_BLOB_KEPT 1u       /* the argument was looked at; without it the pointer alone is known */
+#define WCI_BLOB_TRUNCATED 2u  /* there was more than was kept */
+#define WCI_BLOB_UNREADABLE 4u /* the pointer could not be read */
+#define WCI_BLOB_NULL 8u       /* the pointer was NULL */
+
+/* args of PROCESS and THREAD records; their clock says since when. */
+struct wci_identity {
+        uint32_t pid;
+        uint32_t tid;
+        uint32_t parent; /* pid of the parent, PROCESS only */
+        uint32_t reason; /* PROCESS: enum wci_process_reason */
+};
+
+enum wci_process_reason { WCI_PROCESS_EXEC = 1, WCI_PROCESS_FORK = 2, WCI_PROCESS_VFORK = 3 };
+
+enum wci_loss {
+        WCI_LOSS_FULL = 0,   /* ring full and policy drop, or block_ms spent */
+        WCI_LOSS_MEMORY = 1, /* no page to be had for the ring */
+        WCI_LOSS_RING = 2,   /* no ring free for this thread */
+        WCI_LOSS_QUIET = 3,  /* after a seccomp filter: would have needed a system call */
+        WCI_LOSS_NESTED = 4, /* ring full in a signal handler that interrupted an open record */
+        WCI_LOSSES = 8
+};
+
+/* Per target and ring; all monotone but abandoned. Writer: the ring's owner, one unlocked instruction each. */
+struct wci_count {
+        uint64_t calls;      /* made while the target was on */
+        uint64_t sampled;    /* sampled out by frequency */
+        uint64_t filtered;
+        uint64_t suppressed; /* made inside a handler */
+        uint64_t lost;
+        int64_t abandoned;   /* left by longjmp, exception, cancellation; taken back when the call returns after all */
+        uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
+        uint64_t spare;
+};
+
+/* One call that the ring's owner is inside of. Advisory: nothing's safety depends on it. */
+struct wci_inside {
+        uint64_t clock;
+        uint64_t frame;    /* address of the wrapper's frame */
+        uint64_t argument; /* the first one */
+        uint32_t serial;   /* changes whenever the slot is taken */
+        uint16_t symbol;
+        uint16_t flags;    /* WCI_INSIDE_* */
+};
+
+#define WCI_INSIDE_WRITTEN 1u /* its ENTER or EXEC record already accounts for the call */
+
+struct wci_claim {
+        uint64_t position; /* head when the ring was claimed */
+        uint32_t pid;
+        uint32_t tid;
+};
+
+struct wci_ring {
+        /* The writer's line. */
+        uint64_t head;       /* position of the next free cell; unlocked cmpxchg; a hint to the reader, never a truth */
+        uint32_t owner_pid;  /* 0: free. Changed by locked cmpxchg of the pair (owner_pid, owner_tid) as one u64 */
+        uint32_t owner_tid;
+        uint32_t record_pid; /* whose records are being written: owner_pid but for a vfork child */
+        uint32_t ready;      /* cells usable now: populated in the first lap, then capacity */
+        uint32_t capacity;   /* cells of a lap; shrinks once if memory ends in the first lap */
+        uint32_t open;       /* reservations not yet committed */
+        uint32_t claims;     /* times this ring was claimed; claim[(claims - 1) % WCI_CLAIMS] is the present one */
+        uint32_t deep;       /* calls inside beyond WCI_INFLIGHT */
+        uint64_t pending_lost; /* lost since the last LOST record */
+        uint64_t pending_clock; /* clock of the first of them */
+        uint64_t writer_spare;
+
+        /* The reader's line. */
+        uint64_t tail; /* position up to which the consumer has taken everything; pwrite by the consumer */
+        uint64_t reader_spare[7];
+
+        /* The meeting line: written by a blocked writer, watched by the consumer. */
+        uint32_t waiting;   /* 1 while the owner sleeps in futex on wake */
+        uint32_t wake;      /* futex word; the consumer adds 1 and wakes */
+        uint64_t stalls;    /* times the owner had to wait */
+        uint64_t stall_ticks;
+        uint64_t budget_tail; /* tail when the last block budget was spent: drop until it moves */
+        uint64_t high_water;  /* most cells in use at once, seen when waiting */
+        uint64_t meeting_spare[3];
+
+        uint64_t losses[WCI_LOSSES]; /* records lost, by reason */
+
+        struct wci_claim claim[WCI_CLAIMS];
+
+        /* In-flight stack: depth first, in a line of its own. */
+        uint32_t depth;
+        uint32_t serial;
+        uint64_t inside_spare[7];
+        struct wci_inside inside[WCI_INFLIGHT];
+};
+
+struct wci_segment {
+        uint64_t magic;
+        uint32_t abi;
+        uint32_t header_size; /* sizeof(struct wci_segment) */
+        uint64_t manifest;    /* the manifest's hash: must be the session's */
+        uint32_t targets;
+        uint32_t rings;
+        uint64_t size;        /* of the file */
+        uint64_t shared_counts;
+        uint64_t first_ring;
+        uint64_t ring_stride;
+        uint64_t counts_offset; /* within a ring */
+        uint64_t cells_offset;
+        uint32_t ring_cells;
+        uint32_t cell_size;
+        uint32_t pid;         /* of the executed image */
+        uint32_t parent;
+        uint64_t start;       /* clock ticks */
+        uint32_t rings_used;  /* rings ever claimed: the reader looks at no others */
+        uint32_t degraded;    /* WCI_LOSS_* + 1 of the first thing that went wrong, 0 if nothing */
+        uint32_t quiet;       /* a seccomp filter may be in force */
+        uint32_t closed;      /* the runtime has turned itself off */
+        uint64_t shared_losses[WCI_LOSSES];
+        char program[256];    /* path of the executed image, cut */
+};
+
+enum wci_policy { WCI_BLOCK = 0, WCI_DROP = 1, WCI_OVERWRITE = 2 };
+enum wci_clock { WCI_CLOCK_TSC = 0, WCI_CLOCK_MONOTONIC = 1 };
+
+/* One per session. Created by wc-run before the program starts; the fields' owner is wc-run unless said otherwise. */
+struct wci_control {
+        uint64_t magic;
+        uint32_t abi;
+        uint32_t targets;
+        uint64_t manifest;
+        uint64_t size;
+        uint32_t policy;       /* enum wci_policy */
+        uint32_t block_ms;
+        uint32_t clock;        /* enum wci_clock */
+        uint32_t ring_cells;
+        uint32_t rings;        /* per segment */
+        uint32_t string_limit; /* bytes; paths are never cut */
+        uint32_t follow;       /* enum wci_follow */
+        uint32_t consumer_pid;
+
+        uint64_t heartbeat;    /* CLOCK_MONOTONIC ns, by the consumer at least every 50 ms */
+        uint64_t closed;       /* 1: wrappers pass through. By wc-run at the end, or by a program whose consumer died */
+        uint64_t spare1[6];
+
+        uint64_t budget;       /* bytes that all segments of the session may populate */
+        uint64_t used;         /* bytes populated so far; locked add by programs */
+        uint64_t no_segment;   /* images that ran without recording because no segment could be made */
+        uint64_t spare2[5];
+};
+
+enum wci_follow { WCI_FOLLOW_NONE = 0, WCI_FOLLOW_DEFAULT = 1, WCI_FOLLOW_ALL = 2 };
+
+/*
+ * A target's control word:
+ *   bit 0        enabled
+ *   bits 1..7    flags: WCI_WORD_*
+ *   bits 16..31  its generation: changes with every change of the word
+ *   bits 32..63  frequency: record and handle every Nth call; 0 and 1 both mean each
+ */
+#define WCI_WORD_ON 1ull
+#define WCI_WORD_DROP 2ull /* on_full: drop, in a block session */
+#define WCI_WORD_GENERATION(word) ((uint32_t)((word) >> 16) & 0xffffu)
+#define WCI_WORD_FREQUENCY(word) ((uint32_t)((word) >> 32))
+
+/*
+ * The manifest, in section .wc_manifest of every shim:
+ *   u64 magic, u32 abi, u32 targets, u64 hash, u32 json bytes, u32 0, u64 word[targets], then UTF-8 JSON
+ */
+struct wci_manifest_head {
+        uint64_t magic;
+        uint32_t abi;
+        uint32_t targets;
+        uint64_t hash;
+        uint32_t json_size;
+        uint32_t spare;
+};
+
+#define WCI_ASSERT_LAYOUT(what, why) _Static_assert(what, why)
+WCI_ASSERT_LAYOUT(sizeof(struct wci_cell) == WCI_CELL_SIZE, "a cell is one cache line");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_first) == WCI_CELL_SIZE, "a small record is one cell");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_first, args) == WCI_FIRST_ARGS, "layouts start at 36");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_blob) == 4, "a blob is described in 4 bytes");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_identity) <= 28, "an identity fits its record");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_count) == 64, "counters of one target share one line");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, owner_pid) == 8, "the owner is compared as one aligned u64");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, tail) == 64, "reader and writer do not share a line");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, waiting) == 128, "the meeting line is nobody's hot line");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, depth) % 64 == 0, "the in-flight stack has lines of its own");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_ring) <= 4096, "a ring's header is one page");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_segment) <= 4096, "a segment's header is one page");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_control) <= WCI_CONTROL_WORDS, "the words have a page of their own");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_control, heartbeat) % 64 == 0, "the heartbeat has its own line");
+
+#endif
