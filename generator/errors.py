@@ -10,7 +10,6 @@ Absent on purpose: exit statuses (the entry points know theirs) and colours.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -59,6 +58,8 @@ def our_bug(what: str, at: str = "", why: str = "") -> UserError:
 
 def nearest(word: str, choices: Iterable[str], most: int = 3) -> list[str]:
     """Return up to *most* of *choices* that *word* may have meant, the best first; equal ones by name."""
+    import difflib  # only errors need it
+
     lowered = {choice.lower(): choice for choice in sorted(choices, reverse=True)}
     close = difflib.get_close_matches(word.lower(), lowered, n=most, cutoff=0.6)
     return [lowered[found] for found in close]

@@ -53,7 +53,7 @@ enum wci_kind {
         WCI_NOTHING = 0,
         WCI_CALL = 1,         /* a call that returned */
         WCI_ENTER = 2,        /* written before the call: record "entry" or "both", noreturn, tail-jump */
-        WCI_EXEC = 3,         /* written before exec*; args: path blob; result 1 when a target asked for it */
+        WCI_EXEC = 3,         /* before exec*, after posix_spawn*: struct wci_exec; result 1: stands for a target's call */
         WCI_PROCESS = 4,      /* first record of a process: struct wci_identity */
         WCI_THREAD = 5,       /* the records that follow are this thread's: struct wci_identity */
         WCI_CONTROL_SEEN = 6, /* the target acted on a new control word for the first time */
@@ -110,6 +110,12 @@ struct wci_identity {
         uint32_t reason; /* PROCESS: enum wci_process_reason */
 };
 
+/* args of EXEC records; the path stands in the blob. */
+struct wci_exec {
+        struct wci_blob path;
+        uint32_t pid; /* who runs it: the caller for exec*, the child for posix_spawn* */
+};
+
 enum wci_process_reason { WCI_PROCESS_EXEC = 1, WCI_PROCESS_FORK = 2, WCI_PROCESS_VFORK = 3 };
 
 enum wci_loss {
@@ -121,14 +127,20 @@ enum wci_loss {
         WCI_LOSSES = 8
 };
 
-/* Per target and ring; all monotone but abandoned. Writer: the ring's owner, one unlocked instruction each. */
+/*
+ * Per target and ring, monotone. Writer: the ring's owner, one unlocked instruction each.
+ * calls = sampled + filtered + suppressed + returned + inside, where inside (a difference of counters, not a counter)
+ * are the calls that never came back: unfinished when the program ended in them, else abandoned (longjmp, exception,
+ * cancellation, thread exit).  A call whose ENTER (noreturn, tail-jump, record "entry") or EXEC record stands for it
+ * counts as returned when that record is written, not again later.
+ */
 struct wci_count {
         uint64_t calls;      /* made while the target was on */
         uint64_t sampled;    /* sampled out by frequency */
         uint64_t filtered;
         uint64_t suppressed; /* made inside a handler */
         uint64_t lost;
-        int64_t abandoned;   /* left by longjmp, exception, cancellation; taken back when the call returns after all */
+        uint64_t returned;   /* came to the point of recording: returned = recorded + lost + torn, exactly */
         uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
         uint64_t spare;
 };
@@ -140,10 +152,8 @@ struct wci_inside {
         uint64_t argument; /* the first one */
         uint32_t serial;   /* changes whenever the slot is taken */
         uint16_t symbol;
-        uint16_t flags;    /* WCI_INSIDE_* */
+        uint16_t spare;
 };
-
-#define WCI_INSIDE_WRITTEN 1u /* its ENTER or EXEC record already accounts for the call */
 
 struct wci_claim {
         uint64_t position; /* head when the ring was claimed */
@@ -159,9 +169,9 @@ struct wci_ring {
         uint32_t record_pid; /* whose records are being written: owner_pid but for a vfork child */
         uint32_t ready;      /* cells usable now: populated in the first lap, then capacity */
         uint32_t capacity;   /* cells of a lap; shrinks once if memory ends in the first lap */
-        uint32_t open;       /* reservations not yet committed */
+        uint32_t writer_spare32;
         uint32_t claims;     /* times this ring was claimed; claim[(claims - 1) % WCI_CLAIMS] is the present one */
-        uint32_t deep;       /* calls inside beyond WCI_INFLIGHT */
+        uint32_t lost_any;   /* 1 while pending_lost waits to be told */
         uint64_t pending_lost; /* lost since the last LOST record */
         uint64_t pending_clock; /* clock of the first of them */
         uint64_t writer_spare;
@@ -184,7 +194,7 @@ struct wci_ring {
         struct wci_claim claim[WCI_CLAIMS];
 
         /* In-flight stack: depth first, in a line of its own. */
-        uint32_t depth;
+        uint32_t depth; /* calls inside; those beyond WCI_INFLIGHT have no entry */
         uint32_t serial;
         uint64_t inside_spare[7];
         struct wci_inside inside[WCI_INFLIGHT];
