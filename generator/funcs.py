@@ -126,7 +126,7 @@ def _length(document: Document, entry: Target, path: Path, name: str) -> str:
         return str(kept)
     if not EXPRESSION.fullmatch(kept):
         at = document.where((*path, "capture", name, "bytes"))
-        why = f'found \'{kept}\'; needed is "return", 0 to {STRING_LIMIT_MOST}, or parameters and numbers with + - *'
+        why = f"found '{kept}'; needed is \"return\", 0 to {STRING_LIMIT_MOST}, or parameters and numbers with + - *"
         raise UserError("bad value for 'bytes'", at, why, " or ".join(nearest(kept, ["return"])))
     return re.sub(r"\breturn\b", "ret", kept.strip())
 
