@@ -4,7 +4,7 @@ Used by abi.py (which makes numpy dtypes of it) and by the parts that run before
 shim.py), which may import nothing heavy. Rules: names are the header's; offsets are computed, never typed;
 tests/test_abi.py compiles the header and compares every offset, size and constant.
 
-Absent on purpose: any reading or writing of memory.
+Absent on purpose: files and mappings; here are numbers and bytes only.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Field:
 
     def __init__(self, name: str, code: str | Layout, count: int, offset: int) -> None:
         self.name, self.code, self.count, self.offset = name, code, count, offset
-        self.size = count * (SIZES[code] if isinstance(code, str) else code.size)
+        self.size: int = count * (SIZES[code] if isinstance(code, str) else code.size)
 
 
 class Layout:
@@ -62,6 +62,8 @@ class Layout:
 
     def __init__(self, text: str, **parts: Layout) -> None:
         self.fields: dict[str, Field] = {}
+        self.align: int
+        self.size: int
         end, widest = 0, 1
         for word in text.split():
             name, _, kind = word.partition(":")
@@ -77,6 +79,22 @@ class Layout:
 
     def offset(self, name: str) -> int:
         return self.fields[name].offset
+
+    def pack(self, **values: int) -> bytes:
+        """Return the struct with these single numbers, zero elsewhere."""
+        raw = bytearray(self.size)
+        for name, value in values.items():
+            field = self.fields[name]
+            raw[field.offset : field.offset + field.size] = value.to_bytes(field.size, "little")
+        return bytes(raw)
+
+    def unpack(self, raw: bytes) -> dict[str, int]:
+        """Return the single unsigned numbers in *raw*; what is behind its end reads as 0."""
+        return {
+            name: int.from_bytes(raw[field.offset : field.offset + field.size], "little")
+            for name, field in self.fields.items()
+            if field.count == 1 and isinstance(field.code, str)
+        }
 
 
 CELL_HEADER = Layout("stamp:I symbol:H kind:B count:B")

@@ -100,7 +100,7 @@ def _find_section(descriptor: int, path: str) -> bytes:
     sections = [_SECTION.unpack_from(table, i * entry) for i in range(count)]
     texts = _read_section(descriptor, sections[names], path)
     for section in sections:
-        if texts[section[0] :].partition(b"\0")[0] == SECTION:
+        if texts.startswith(SECTION + b"\0", section[0]):
             return _read_section(descriptor, section, path)
     raise _not_a_shim(path, "it has no section .wc_manifest")
 

@@ -1,0 +1,303 @@
+"""The session directory: one run's control file, manifest, link to the shim, lock and segments.
+
+Created by wc-run before the program is exec'd (so: os, fcntl and struct only), opened by wc-report SESSION when
+its consumer is dead. Rules: mode 0700; shared files are read and written by pread and pwrite, never mapped (a program
+may truncate them); exactly one consumer, which holds a lock (flock) on ``lock`` as long as it lives.
+
+Life of a directory: created; its programs add seg-PID-TICKS; ``close`` makes wrappers pass through; ``remove``. One
+whose consumer died stays readable (wc-report SESSION) for KEEP_SECONDS, or until its room is needed: then the next
+wc-run sweeps it. Programs that still run keep their mapping and do not notice.
+
+Absent on purpose: segments (segment.py), and where in memory anything lies (abi_fields.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+
+from wc_intercept.generator.errors import UserError
+
+from . import abi_fields as abi
+from . import room
+from .shim import ManifestHead, pack_manifest, parse_manifest
+
+KEEP_SECONDS = 3600.0
+PREFIX = "wc-"
+SHIM_LINK = "shim.so"
+Stored = tuple[ManifestHead, list[int], bytes]
+"""What shim.read_manifest returns: head, control words, JSON."""
+
+
+class SessionOptions:
+    """What a run asks of its session. budget None: a share of what the file system has free."""
+
+    __slots__ = (
+        "any_filesystem", "block_ms", "budget", "clock", "follow", "policy", "ring_cells", "rings", "string_limit",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        policy: int = abi.BLOCK,
+        block_ms: int = 100,
+        ring_cells: int = 16384,
+        rings: int = 256,
+        string_limit: int = 64,
+        follow: int = abi.FOLLOW_DEFAULT,
+        clock: int = abi.CLOCK_MONOTONIC,
+        budget: int | None = None,
+        any_filesystem: bool = False,
+    ) -> None:
+        self.policy, self.block_ms, self.ring_cells, self.rings = policy, block_ms, ring_cells, rings
+        self.string_limit, self.follow, self.clock, self.budget = string_limit, follow, clock, budget
+        self.any_filesystem = any_filesystem
+
+
+class SessionDirectory:
+    """An open session; this process is its consumer."""
+
+    def __init__(self, path: str, lock: int, control: int, stored: Stored) -> None:
+        self.path = path
+        self.head, self.words, self.json = stored
+        self._lock, self._control, self._owner = lock, control, os.getpid()
+        values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
+        self.policy, self.clock, self.budget = values["policy"], values["clock"], values["budget"]
+        self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
+
+    @classmethod
+    def create(
+        cls, shim: str | os.PathLike[str], stored: Stored, options: SessionOptions | None = None
+    ) -> SessionDirectory:
+        """Make a session for *shim*, whose manifest is *stored*. Raises UserError where none can be made."""
+        options = options or SessionOptions()
+        manifest = pack_manifest(*stored)
+        root, given = choose_root(stored[0].targets, len(manifest), options)
+        path = os.path.join(root, f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
+        try:
+            os.mkdir(path, 0o700)
+            lock = _take_lock(path)
+            os.symlink(os.path.realpath(shim), os.path.join(path, SHIM_LINK))
+            os.close(_write_new(os.path.join(path, "manifest"), manifest))
+            control = _write_new(os.path.join(path, "control"), _control_bytes(stored, options, given))
+            return cls(path, lock, control, stored)
+        except OSError as error:
+            remove_directory(path)
+            raise UserError(f"cannot make a session directory: {error.strerror}", at=path) from error
+
+    @classmethod
+    def open(cls, path: str) -> SessionDirectory:
+        """Become the consumer of a session whose own is dead. Raises UserError when it lives, or is no session."""
+        path = os.path.abspath(path)
+        try:
+            with open(os.path.join(path, "manifest"), "rb") as file:
+                stored = parse_manifest(file.read(), file.name)
+            lock = _take_lock(path)
+            control = os.open(os.path.join(path, "control"), os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise UserError(f"cannot open the session: {error.strerror}", at=path) from error
+        values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
+        expected = {"magic": abi.CONTROL_MAGIC, "abi": abi.ABI_VERSION, "manifest": stored[0].hash}
+        if any(values[name] != value for name, value in expected.items()):
+            os.close(control)
+            os.close(lock)
+            raise UserError("this is not a session of this wc-intercept", at=path, why="its control file differs")
+        return cls(path, lock, control, stored)
+
+    @property
+    def shim_link(self) -> str:
+        """What to preload: a path without spaces or colons, whatever the shim's own is."""
+        return os.path.join(self.path, SHIM_LINK)
+
+    def beat(self, now: int | None = None) -> None:
+        """Tell the programs that the consumer lives: at least every 50 ms. *now* is CLOCK_MONOTONIC ns."""
+        self._put("heartbeat", time.monotonic_ns() if now is None else now)
+
+    def get(self, name: str) -> int:
+        """Read a u64 of the control file (used, no_segment, closed); 0 when a program has truncated it."""
+        return int.from_bytes(os.pread(self._control, 8, abi.CONTROL.offset(name)), "little")
+
+    def close(self) -> None:
+        """Switch every target off and the session closed: from here on wrappers pass through."""
+        self._put("closed", 1)
+        off = [abi.word_with(word, on=False) for word in self.words]
+        os.pwrite(self._control, struct.pack(f"<{len(off)}Q", *off), abi.CONTROL_WORDS)
+
+    def remove(self) -> None:
+        """Close, then delete the directory. A fork child that inherited this object changes nothing."""
+        if os.getpid() == self._owner:
+            self.close()
+            remove_directory(self.path)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the files without deleting anything: the session stays for wc-report. May be called twice."""
+        for descriptor in (self._control, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._control = self._lock = -1
+
+    def _put(self, name: str, value: int) -> None:
+        os.pwrite(self._control, value.to_bytes(8, "little"), abi.CONTROL.offset(name))
+
+
+def control_size(targets: int) -> int:
+    return -(-(abi.CONTROL_WORDS + 8 * targets) // abi.PAGE) * abi.PAGE
+
+
+def choose_root(targets: int, manifest_size: int, options: SessionOptions) -> tuple[str, room.Room]:
+    """Return the first root with room for a session, and its room. Dead sessions go early only when room is missing."""
+    fixed = control_size(targets) + manifest_size + 2 * abi.PAGE
+    for keep in (KEEP_SECONDS, 0.0):
+        refused = []
+        for root in room.roots():
+            sweep(root, keep)
+            why = room.why_unusable(root, options.any_filesystem)
+            free = 0 if why else room.free_bytes(root)
+            given = room.fit(free, fixed, targets, options.ring_cells, options.rings, options.budget)
+            if why is None and given is not None:
+                return root, given
+            needed = room.size_text(int((fixed + room.smallest_segment(targets)) / room.SHARE_OF_FREE))
+            refused.append(f"{root}: {why or f'{room.size_text(free)} are free, at least {needed} are needed'}")
+    raise UserError(
+        "there is no room for a session",
+        why="\n".join(refused),
+        try_=f"mount -o remount,size=64M /dev/shm (docker run --shm-size=64m), or {room.ROOT_VARIABLE}=DIR in memory",
+    )
+
+
+def find(name: str) -> str:
+    """Return the directory of the session *name*: its path, or the pid of its wc-run or of a program in it."""
+    if os.path.exists(os.path.join(name, "control")):
+        return name
+    if name.isdecimal():
+        sessions = [path for root in room.roots() for path in list_sessions(root)]
+        for path in sessions:
+            if _pid_of(path) == int(name):
+                return path
+        for path in sessions:
+            if any(entry.startswith(f"seg-{name}-") for entry in os.listdir(path)):
+                return path
+    raise UserError(f"no session named {name!r}", why="it is neither a session directory nor the pid of one's process")
+
+
+def list_sessions(root: str) -> list[str]:
+    """Return the session directories below *root* that belong to this user, sorted."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entry.path for entry in entries if _pid_of(entry.path) and _is_own(entry))
+    except OSError:
+        return []
+
+
+def sweep(root: str, keep_seconds: float = KEEP_SECONDS) -> list[str]:
+    """Delete the sessions below *root* whose consumer died *keep_seconds* ago or earlier; return their paths."""
+    gone = []
+    for path in list_sessions(root):
+        try:
+            lock = _take_lock(path)
+        except (OSError, UserError):
+            continue  # it has a consumer, or is being removed
+        if _is_stale(path, keep_seconds):
+            remove_directory(path)
+            gone.append(path)
+        os.close(lock)
+    return gone
+
+
+def remove_directory(path: str) -> None:
+    """Delete a session directory and the files in it, as far as that is possible."""
+    try:
+        for name in os.listdir(path):
+            try:
+                os.unlink(os.path.join(path, name))
+            except OSError:
+                pass  # a directory is none of ours; then rmdir fails too, and the directory stays
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def _is_stale(path: str, keep_seconds: float) -> bool:
+    """The lock is free. One without a control file is being made, or its maker died while making it."""
+    if _is_alive(_pid_of(path)) and keep_seconds < KEEP_SECONDS:
+        return False
+    try:
+        touched = os.stat(os.path.join(path, "control")).st_mtime  # every heartbeat is a write
+    except OSError:
+        touched = os.stat(path).st_mtime
+    return time.time() - touched >= keep_seconds
+
+
+def _is_own(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _pid_of(path: str) -> int:
+    """Return the pid in the name wc-PID-RANDOM; 0 when it is no such name."""
+    words = os.path.basename(path).split("-")
+    return int(words[1]) if len(words) == 3 and words[0] == PREFIX[:-1] and words[1].isdecimal() else 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _take_lock(path: str) -> int:
+    lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UserError(
+            "this session has a consumer already",
+            at=path,
+            why="two would take each other's records",
+            try_="wait for its wc-run to end; what it has seen is in its own output",
+        ) from error
+    return lock
+
+
+def _write_new(path: str, data: bytes) -> int:
+    """Write a new file, all of it, and return it open for reading and writing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return descriptor
+
+
+def _control_bytes(stored: Stored, options: SessionOptions, given: room.Room) -> bytes:
+    head, words, _ = stored
+    size = control_size(head.targets)
+    fixed = abi.CONTROL.pack(
+        magic=abi.CONTROL_MAGIC,
+        abi=abi.ABI_VERSION,
+        targets=head.targets,
+        manifest=head.hash,
+        size=size,
+        policy=options.policy,
+        block_ms=options.block_ms,
+        clock=options.clock,
+        ring_cells=given.ring_cells,
+        rings=given.rings,
+        string_limit=options.string_limit,
+        follow=options.follow,
+        consumer_pid=os.getpid(),
+        heartbeat=time.monotonic_ns(),
+        budget=given.budget,
+    )
+    return fixed.ljust(abi.CONTROL_WORDS, b"\0") + struct.pack(f"<{len(words)}Q", *words).ljust(
+        size - abi.CONTROL_WORDS, b"\0"
+    )
