@@ -174,7 +174,7 @@ struct wci_ring {
         uint32_t lost_any;   /* 1 while pending_lost waits to be told */
         uint64_t pending_lost; /* lost since the last LOST record */
         uint64_t pending_clock; /* clock of the first of them */
-        uint64_t writer_spare;
+        uint64_t slack; /* how far head may be before tail: one lap, or without limit when overwriting */
 
         /* The reader's line. */
         uint64_t tail; /* position up to which the consumer has taken everything; pwrite by the consumer */

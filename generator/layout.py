@@ -1,0 +1,411 @@
+"""Where everything of a call stands in its record, and the C that puts it there.
+
+Called by emit.py, once per wrapper. Pure. The record's fixed part begins at byte 36 of its first cell; a field never
+straddles a cell (payload is 36..64 of the first cell, 8..64 of the others); what a pointer leads to follows in
+continuation cells, described by a ``struct wci_blob`` in the fixed part. Decisions about pointers (rule R7) come from
+the annotated table; this file only turns a Role into a capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .lengths import compile_length
+from .manifest import Content, Element, Field, Return, Symbol, ValueType
+from .model import CType, Member, Param, Record, Role, TargetPlan, Wrapper
+
+FIRST_ARGS, CELL, HEADER = 36, 64, 8
+VALUES_LIMIT = 1024
+"""Bytes kept of arrays and structs, whose cut would be meaningless at string_limit."""
+LOCALS = frozenset({"ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "regs", "argv", "envp_"})
+VALUE_ROLES = frozenset(
+    {"fd", "dirfd", "pid", "uid", "gid", "mode", "flags", "enum", "signal", "size", "errno", "char", "time", "clockid"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One member of the record's fixed part: ``c_type name`` at *offset*, stored as *value* (C)."""
+
+    name: str
+    c_type: str
+    offset: int
+    size: int
+    value: str
+    copy: bool = False
+    """Stored by copying *size* bytes from the address *value* (structs, long double)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What is kept behind a pointer: *expression* makes the ``struct wci_capture``, *blob* describes it."""
+
+    name: str
+    blob: str
+    expression: str
+    before: str = ""
+    """Expression for a record written before the call (nothing is proven then); empty: not captured there."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """The fixed part of one symbol's records: manifest side and C side."""
+
+    symbol: Symbol
+    slots: list[Slot] = field(default_factory=list)
+    captures: list[Capture] = field(default_factory=list)
+    cells: int = 1
+    room: int = 0
+    """Bytes of stack that captures need for what is not contiguous (argv, varargs)."""
+
+
+class _Space:
+    """Allocates bytes of the fixed part, first fit, never across a cell."""
+
+    def __init__(self) -> None:
+        self.used: list[tuple[int, int]] = [(0, FIRST_ARGS)]
+        self.cells = 1
+
+    def place(self, size: int) -> int:
+        align = min(8, size) if size in (1, 2, 4, 8) else 8
+        for cell in range(200):
+            start = FIRST_ARGS if cell == 0 else cell * CELL + HEADER
+            start += -start % align
+            while start + size <= (cell + 1) * CELL:
+                clash = next((end for begin, end in self.used if begin < start + size and start < end), None)
+                if clash is None:
+                    self.used.append((start, start + size))
+                    self.cells = max(self.cells, cell + 1)
+                    return start
+                start = clash + (-clash % align)
+        raise ValueError("record too large")
+
+
+def parameter_names(params: Sequence[Param]) -> list[str]:
+    """Return the C names of the parameters in generated code: unlike the wrapper's own locals."""
+    return [f"{param.name}_" if param.name in LOCALS else param.name for param in params]
+
+
+def value_type(type_: CType) -> tuple[ValueType, int]:
+    """Return how a value of *type_* stands in a record: (type, bytes). ``("none", 0)`` when it is not kept."""
+    if type_.kind == "pointer":
+        return "pointer", 8
+    if type_.kind == "bool":
+        return "bool", 4
+    if type_.kind == "int":
+        return ("int" if type_.signed else "uint"), (8 if type_.size == 8 else 4) if type_.size <= 8 else 0
+    if type_.kind == "float":
+        return "float", type_.size
+    if type_.kind == "longdouble":
+        return "longdouble", 16
+    if type_.kind in ("complex", "struct") and type_.size <= CELL - HEADER:
+        return ("complex" if type_.kind == "complex" else "struct"), type_.size
+    return "none", 0
+
+
+_C_TYPES: dict[tuple[str, int], str] = {
+    ("pointer", 8): "uint64_t", ("bool", 4): "uint32_t", ("int", 4): "int32_t", ("uint", 4): "uint32_t",
+    ("int", 8): "int64_t", ("uint", 8): "uint64_t", ("float", 4): "float", ("float", 8): "double",
+}  # fmt: skip
+
+
+def success(fail: str, result: CType) -> str:
+    """Return C that is true when the call succeeded by its rule. ``ret`` holds the return."""
+    if result.kind == "void":
+        return "true"
+    minus_one = "ret != (__typeof__(ret))-1"
+    rules = {
+        "-1": minus_one, "EOF": minus_one, "MAP_FAILED": minus_one, "SIG_ERR": minus_one, "<0": "ret >= 0",
+        "NULL": "ret != NULL", "nonzero": "ret == 0", "zero": "ret != 0", "errno": "ret == 0",
+    }  # fmt: skip
+    return rules.get(fail, "true")
+
+
+class Structs:
+    """Collects the struct layouts that the manifest must carry."""
+
+    def __init__(self) -> None:
+        self.layouts: dict[str, list[Field]] = {}
+
+    def add(self, record: Record) -> str:
+        if record.name not in self.layouts:
+            self.layouts[record.name] = []
+            self.layouts[record.name] = [self._member(member) for member in record.members]
+        return record.name
+
+    def _member(self, member: Member) -> Field:
+        type_ = member.type
+        kind: ValueType = "raw"
+        if type_.kind in ("int", "bool"):
+            kind = "int" if type_.signed else "uint"
+        elif type_.kind in ("pointer", "float", "longdouble", "complex", "struct"):
+            kind = type_.kind  # type: ignore[assignment]
+        content: Content = ""
+        if kind == "struct" and (type_.record is None or not type_.record.members):
+            kind = "raw"
+        many = member.array_length or 0
+        if many and is_character(type_):
+            kind, content, many = "raw", "text", 0
+        size = type_.size * (member.array_length if member.array_length is not None else 1)
+        struct = self.add(type_.record) if kind == "struct" and type_.record is not None else ""
+        return Field(member.name, kind, member.offset, size, content=content, struct=struct, many=many,
+                     role=_MEMBER_ROLES.get(member.name, ""))  # fmt: skip
+
+
+_MEMBER_ROLES = {"st_mode": "mode", "st_uid": "uid", "st_gid": "gid", "fd": "fd", "si_pid": "pid"}
+
+
+def is_character(type_: CType) -> bool:
+    return type_.kind == "int" and type_.size == 1 and "char" in type_.name
+
+
+class _Builder:
+    """Builds one Layout. Kept as a class because slots, fields and captures grow together."""
+
+    def __init__(self, wrapper: Wrapper, target: TargetPlan, structs: Structs) -> None:
+        assert wrapper.function is not None
+        self.wrapper, self.target, self.function, self.structs = wrapper, target, wrapper.function, structs
+        self.space = _Space()
+        self.slots: list[Slot] = []
+        self.captures: list[Capture] = []
+        self.fields: list[Field] = []
+        self.room = 0
+        self.c_names = parameter_names(self.function.params)
+        annotation = wrapper.annotation
+        named = [name for name, _ in annotation.params] if annotation else []
+        self.names = [
+            named[i] if i < len(named) else param.name.rstrip("_") or param.name
+            for i, param in enumerate(self.function.params)
+        ]
+        self.roles = [role for _, role in annotation.params] if annotation else []
+        self.roles += [Role()] * (len(self.function.params) - len(self.roles))
+        self.overrides = dict(target.capture)
+        self.fail = annotation.fail if annotation else ""
+        self.lengths = {"ret": "ret"}
+        for c_name, name, param in zip(self.c_names, self.names, self.function.params, strict=True):
+            self.lengths[name] = self.lengths[param.name] = c_name
+
+    def slot(self, name: str, c_type: str, size: int, value: str, copy: bool = False) -> int:
+        offset = self.space.place(size)
+        self.slots.append(Slot(name, c_type, offset, size, value, copy))
+        return offset
+
+    def parameter(self, index: int) -> None:
+        param, c_name = self.function.params[index], self.c_names[index]
+        kind, size = value_type(param.type)
+        if kind == "none":
+            return
+        role = self.roles[index]
+        offset = self.value_slot(c_name, param.type, kind, size)
+        blob, content, element = self.capture(index, role) if kind == "pointer" else (0, "", None)
+        struct = self.structs.add(param.type.record) if kind == "struct" and param.type.record else ""
+        meaning = role.kind if role.kind in VALUE_ROLES else ""
+        self.fields.append(
+            Field(self.names[index], kind, offset, size, role=meaning, names=role.names if not blob else "",
+                  blob=blob, content=content, element=element, struct=struct)
+        )  # fmt: skip
+
+    def value_slot(self, c_name: str, type_: CType, kind: ValueType, size: int) -> int:
+        c_type = _C_TYPES.get((kind, size))
+        if c_type is None:
+            return self.slot(c_name, f"unsigned char @[{size}]", size, f"&{c_name}", copy=True)
+        value = f"(uint64_t)(uintptr_t){c_name}" if kind == "pointer" else f"({c_type}){c_name}"
+        return self.slot(c_name, c_type, size, value)
+
+    def capture(self, index: int, role: Role) -> tuple[int, Content, Element | None]:
+        name, param, c_name = self.names[index], self.function.params[index], self.c_names[index]
+        override = self.overrides.get(name, self.overrides.get(param.name))
+        made = capture_override(override, role, c_name, self.lengths) if override is not None else None
+        if made is None and override is None:
+            made = self.capture_role(role, param.type, c_name)
+        if made is None:
+            return 0, "", None
+        content, element, expression, before = made
+        blob = f"{c_name}_kept"
+        offset = self.slot(blob, "struct wci_blob", 4, "")
+        self.captures.append(Capture(c_name, blob, expression, before))
+        return offset, content, element
+
+    def capture_role(self, role: Role, type_: CType, c: str) -> tuple[Content, Element | None, str, str] | None:
+        succeeded = success(self.fail, self.function.result)
+        if role.kind == "path":
+            proven = f"{succeeded} || wci_errno_proves_path(call.error)" if self.fail else "false"
+            return "text", None, text(c, "WCI_PATH_LIMIT", proven), text(c, "WCI_PATH_LIMIT", "false")
+        if role.kind in ("str", "str!"):
+            proven = "true" if role.kind == "str!" else "false"
+            return "text", None, text(c, "wci_string_limit", proven), text(c, "wci_string_limit", "false")
+        if role.kind == "strv":
+            self.room = max(self.room, 512)
+            made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room, sizeof room)"
+            return "texts", None, made, made
+        if role.kind == "outstr":
+            limit = "wci_string_limit"
+            return "text", None, f"{succeeded} ? {text(c, limit, 'true')} : wci_capture_none({c})", ""
+        if role.kind in ("in", "out", "inout"):
+            return self.capture_memory(role, type_, c, succeeded)
+        return None
+
+    def capture_memory(
+        self, role: Role, type_: CType, c: str, succeeded: str
+    ) -> tuple[Content, Element | None, str, str] | None:
+        pointee = type_.pointee
+        character = pointee is None or pointee.kind == "void" or is_character(pointee)
+        if pointee is None and not role.length:
+            return None
+        sizeof = 1 if pointee is None or pointee.kind == "void" else pointee.size
+        if not role.length and (character or sizeof == 0) and not (pointee is not None and is_character(pointee)):
+            return None
+        length = compile_length(role.length, self.lengths, sizeof) if role.length else f"{sizeof}u"
+        element = None if character and role.length else self.element(role, pointee)
+        limit = "wci_string_limit" if element is None else f"{VALUES_LIMIT}u"
+        proven = "true" if role.kind != "in" else "false"
+        made = f"wci_capture_bytes({c}, {length}, {limit}, {proven})"
+        if role.kind != "in":
+            condition = "true" if role.always else succeeded
+            made = made if condition == "true" else f"{condition} ? {made} : wci_capture_none({c})"
+        uses_ret = "ret" in role.length
+        before = "" if role.kind == "out" or uses_ret else f"wci_capture_bytes({c}, {length}, {limit}, false)"
+        return ("bytes" if element is None else "values"), element, made, before
+
+    def element(self, role: Role, pointee: CType | None) -> Element | None:
+        if pointee is None:
+            return None
+        kind, _ = value_type(pointee)
+        struct = ""
+        if pointee.kind == "struct":
+            has_members = pointee.record is not None and bool(pointee.record.members)
+            kind, struct = ("struct", self.structs.add(pointee.record)) if has_members else ("raw", "")  # type: ignore[arg-type]
+        elif kind == "none":
+            kind = "raw"
+        many = bool(role.length) and role.length != "sizeof"
+        return Element(kind, pointee.size, names=role.names, role="flags" if role.names else "", struct=struct, many=many)
+
+    def varargs(self) -> None:
+        self.room = max(self.room, 256)
+        offset = self.slot("varargs_kept", "struct wci_blob", 4, "")
+        self.captures.append(Capture("varargs", "varargs_kept", "wci_capture_room(room, varargs_length)", ""))
+        self.fields.append(Field("...", "none", 0, 0, blob=offset, content="varargs"))
+
+    def result(self) -> Return:
+        type_ = self.function.result
+        role = self.wrapper.annotation.result if self.wrapper.annotation else Role()
+        if type_.kind == "void":
+            return Return()
+        if type_.kind == "float":
+            return Return("float", 8, fail=self.fail)
+        if type_.kind in ("longdouble", "complex", "struct"):
+            return self.wide_result(type_)
+        kind, _ = value_type(type_)
+        blob = 0
+        if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer":
+            blob = self.slot("ret_kept", "struct wci_blob", 4, "")
+            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", "true"), ""))
+        meaning = role.kind if role.kind in VALUE_ROLES else ""
+        return Return(kind, type_.size, role=meaning, names=role.names, fail=self.fail, blob=blob)
+
+    def wide_result(self, type_: CType) -> Return:
+        kind, size = value_type(type_)
+        if kind == "none":
+            return Return()
+        offset = self.slot("ret_value", f"unsigned char @[{size}]", size, "&ret", copy=True)
+        struct = ""
+        if kind == "struct":
+            if type_.record is not None and type_.record.members:
+                struct = self.structs.add(type_.record)
+            else:
+                kind = "raw"
+        return Return(kind, size, fail="", offset=offset, struct=struct)
+
+
+def text(c_name: str, limit: str, proven: str) -> str:
+    return f"wci_capture_text({c_name}, {limit}, {proven})"
+
+
+def capture_override(
+    override: str, role: Role, c: str, names: dict[str, str]
+) -> tuple[Content, Element | None, str, str] | None:
+    """Return the capture that a config's ``capture`` asks for; None when it keeps nothing."""
+    if override == "0":
+        return None
+    limit = override + "u" if override.isdigit() else "wci_string_limit"
+    if role.kind in ("path", "str", "str!"):
+        made = text(c, limit, "true" if role.kind == "str!" else "false")
+        return "text", None, made, text(c, limit, "false")
+    length = compile_length(role.length if override.isdigit() and role.length else override, names)
+    proven = "true" if role.kind == "out" and override.isdigit() else "false"
+    made = f"wci_capture_bytes({c}, {length}, {limit}, {proven})"
+    return "bytes", None, made, "" if "ret" in names and "ret" in override else made
+
+
+def optional_fields(builder: _Builder, words: Sequence[str]) -> None:
+    """Add the optional words of a variadic wrapper (mode, arg...) as fields of their own."""
+    for name in words:
+        size, c_type = (4, "uint32_t") if name == "mode" else (8, "uint64_t")
+        offset = builder.slot(name, c_type, size, f"({c_type}){name}")
+        builder.fields.append(Field(name, "uint", offset, size, role="mode" if name == "mode" else ""))
+
+
+def build(
+    wrapper: Wrapper, target: TargetPlan, structs: Structs, optional: Sequence[str] = (), varargs: bool = False
+) -> Layout:
+    """Return the layout of *wrapper*'s records. *optional*: names of words behind the named parameters."""
+    builder = _Builder(wrapper, target, structs)
+    result = builder.result()
+    for index in range(len(builder.function.params)):
+        builder.parameter(index)
+    optional_fields(builder, optional)
+    if varargs:
+        builder.varargs()
+    caller = builder.slot("caller", "uint64_t", 8, "(uint64_t)(uintptr_t)__builtin_return_address(0)") if target.caller else 0
+    symbol = Symbol(
+        wrapper.symbol, wrapper.target, wrapper.wrapper, library=wrapper.library, version=wrapper.version,
+        origin=builder.function.origin, fields=builder.fields, result=result, cells=builder.space.cells, caller=caller,
+        variadic=builder.function.variadic,
+    )  # fmt: skip
+    return Layout(symbol, sorted(builder.slots, key=lambda slot: slot.offset), builder.captures, builder.space.cells, builder.room)
+
+
+REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+REGISTER_OFFSETS = (40, 48, 56, 72, 80, 88)
+
+
+def build_tail_jump(wrapper: Wrapper, target: TargetPlan) -> Layout:
+    """Return the layout of a tail-jump's ENTER record: six integer registers at fixed places, one string at most."""
+    fields: list[Field] = []
+    params = wrapper.function.params if wrapper.function else ()
+    roles = [role for _, role in wrapper.annotation.params] if wrapper.annotation else []
+    names = [name for name, _ in wrapper.annotation.params] if wrapper.annotation else []
+    integers = [i for i, param in enumerate(params) if param.type.kind in ("pointer", "int", "bool")]
+    for register, i in enumerate(integers[:6]):
+        kind, size = value_type(params[i].type)
+        role = roles[i] if i < len(roles) else Role()
+        is_text = tail_text(wrapper) == register
+        fields.append(
+            Field(names[i] if i < len(names) else params[i].name, kind, REGISTER_OFFSETS[register], size,
+                  role=role.kind if role.kind in VALUE_ROLES else "", names=role.names,
+                  blob=36 if is_text else 0, content="text" if is_text else "")
+        )  # fmt: skip
+    if wrapper.function is None or wrapper.function.variadic:
+        fields += [
+            Field(REGISTERS[i], "uint", REGISTER_OFFSETS[i], 8) for i in range(len(integers), 6)
+        ]  # fmt: skip
+    symbol = Symbol(
+        wrapper.symbol, wrapper.target, "tail-jump", library=wrapper.library, version=wrapper.version,
+        origin=wrapper.function.origin if wrapper.function else wrapper.detail or "no prototype", fields=fields, cells=2,
+        variadic=bool(wrapper.function and wrapper.function.variadic),
+    )  # fmt: skip
+    return Layout(symbol, cells=2)
+
+
+def tail_text(wrapper: Wrapper) -> int:
+    """Return the register number of the one string that a tail-jump keeps, or -1."""
+    params = wrapper.function.params if wrapper.function else ()
+    roles = [role for _, role in wrapper.annotation.params] if wrapper.annotation else []
+    register = -1
+    for i, param in enumerate(params[:6]):
+        if param.type.kind in ("pointer", "int", "bool"):
+            register += 1
+            if i < len(roles) and roles[i].kind in ("path", "str", "str!"):
+                return register
+    return -1

@@ -1,0 +1,218 @@
+/*
+ * wci_capture.c: what stands behind a pointer argument, measured before the record is reserved and copied after.
+ *
+ * Called by wrappers between wci_returned and wci_commit.  Rule R7: a proven pointer (the call's return or errno proves
+ * that the bytes were read or written) is read directly; any other goes through process_vm_readv on ourselves, where
+ * a bad pointer is an error number and not a SIGSEGV.  R9: when quiet there is no system call, and unproven pointers are
+ * left alone.  No libc: memcpy and strlen may be our own wrappers.
+ */
+#include "wci_runtime.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+
+#define WCI_PIECES 16u   /* iovecs per process_vm_readv */
+#define WCI_WINDOW 256u  /* bytes of an unproven string looked at per system call */
+
+static bool
+has_zero_byte(uint64_t word)
+{
+        return ((word - 0x0101010101010101ull) & ~word & 0x8080808080808080ull) != 0;
+}
+
+/* strnlen by aligned words: an aligned word never crosses into a page that the string does not touch. */
+static uint32_t
+text_length(const char *text, uint32_t limit)
+{
+        uint32_t length = 0;
+        while (length < limit && ((uintptr_t)(text + length) & 7) != 0) {
+                if (text[length] == '\0')
+                        return length;
+                length++;
+        }
+        while (length + 8 <= limit && !has_zero_byte(*(const uint64_t *)(const void *)(text + length)))
+                length += 8;
+        while (length < limit && text[length] != '\0')
+                length++;
+        return length;
+}
+
+/* Read up to size bytes of our own memory; returns bytes read, fewer when a page is missing. */
+static uint32_t
+guarded_read(void *to, uintptr_t from, uint32_t size)
+{
+        uint32_t done = 0;
+        while (done < size) {
+                uint32_t piece = 4096 - (uint32_t)((from + done) & 4095);
+                if (piece > size - done)
+                        piece = size - done;
+                const struct iovec local = {(char *)to + done, piece};
+                const struct iovec remote = {(void *)(from + done), piece};
+                if (wci_syscall6(SYS_process_vm_readv, wci_alive->pid, (long)&local, 1, (long)&remote, 1, 0) != piece)
+                        break;
+                done += piece;
+        }
+        return done;
+}
+
+static uint32_t
+guarded_text_length(const char *text, uint32_t limit, bool *readable)
+{
+        char window[WCI_WINDOW];
+        uint32_t length = 0;
+        while (length < limit) {
+                const uint32_t want = limit - length < WCI_WINDOW ? limit - length : WCI_WINDOW;
+                const uint32_t got = guarded_read(window, (uintptr_t)text + length, want);
+                const uint32_t here = text_length(window, got);
+                length += here;
+                if (here < got)
+                        return length;
+                if (got < want) {
+                        *readable = length != 0;
+                        return length;
+                }
+        }
+        return length;
+}
+
+static struct wci_capture
+capture_nothing(const void *from, bool wanted)
+{
+        struct wci_capture capture = {.from = from};
+        if (wanted && from == NULL)
+                capture.flags = WCI_BLOB_KEPT | WCI_BLOB_NULL;
+        return capture;
+}
+
+static struct wci_capture
+capture_some(const void *from, uint32_t length, bool truncated, bool guarded)
+{
+        struct wci_capture capture = {.from = from, .length = length, .guarded = guarded, .flags = WCI_BLOB_KEPT};
+        capture.flags |= truncated ? WCI_BLOB_TRUNCATED : 0;
+        capture.cells = (uint16_t)((length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD);
+        return capture;
+}
+
+/* A NUL-terminated string: at most limit bytes of it, without the NUL. */
+struct wci_capture
+wci_capture_text(const void *from, uint32_t limit, bool proven)
+{
+        if (from == NULL || limit == 0 || (!proven && wci_quiet))
+                return capture_nothing(from, limit != 0);
+        bool readable = true;
+        const uint32_t length =
+            proven ? text_length(from, limit + 1) : guarded_text_length(from, limit + 1, &readable);
+        if (!readable) {
+                struct wci_capture capture = capture_nothing(from, true);
+                capture.flags = WCI_BLOB_KEPT | WCI_BLOB_UNREADABLE;
+                return capture;
+        }
+        return capture_some(from, length > limit ? limit : length, length > limit, !proven);
+}
+
+/* length bytes, of which at most limit are kept. */
+struct wci_capture
+wci_capture_bytes(const void *from, uint64_t length, uint32_t limit, bool proven)
+{
+        if (from == NULL || limit == 0 || (!proven && wci_quiet))
+                return capture_nothing(from, limit != 0);
+        if ((int64_t)length < 0)
+                length = 0;
+        return capture_some(from, length > limit ? limit : (uint32_t)length, length > limit, !proven);
+}
+
+/* argv, envp: the strings one after another, each with its NUL, collected in room (which the record then copies). */
+struct wci_capture
+wci_capture_texts(char *const *from, uint32_t limit, uint8_t *room, uint32_t size)
+{
+        if (from == NULL || limit == 0 || wci_quiet)
+                return capture_nothing(from, limit != 0);
+        uint32_t used = 0;
+        bool truncated = false;
+        for (uint32_t i = 0;; i++) {
+                uintptr_t text = 0;
+                bool readable = true;
+                if (guarded_read(&text, (uintptr_t)&from[i], sizeof text) != sizeof text || text == 0)
+                        break;
+                uint32_t length = guarded_text_length((const char *)text, limit, &readable);
+                if (used + length + 1 > size || i == 64) {
+                        truncated = true;
+                        break;
+                }
+                used += guarded_read(room + used, text, length);
+                room[used++] = '\0';
+        }
+        return capture_some(room, used, truncated, false);
+}
+
+static void
+copy_direct(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+        for (; length >= 8; to += 8, from += 8, length -= 8)
+                __builtin_memcpy(to, from, 8);
+        for (uint32_t i = 0; i < length; i++) {
+                __asm__ volatile("" ::: "memory"); /* keeps the loop from becoming a call of memcpy */
+                to[i] = from[i];
+        }
+}
+
+static void
+put_direct(struct wci_cell *cell, const uint8_t *from, uint32_t length)
+{
+        for (; length > WCI_CONT_PAYLOAD; cell++, from += WCI_CONT_PAYLOAD, length -= WCI_CONT_PAYLOAD)
+                copy_direct(cell->payload, from, WCI_CONT_PAYLOAD);
+        copy_direct(cell->payload, from, length);
+}
+
+/* Through the kernel, straight into the cells. Returns the bytes that could be read. */
+static uint32_t
+put_guarded(struct wci_cell *cell, const uint8_t *from, uint32_t length)
+{
+        uint32_t done = 0;
+        while (done < length) {
+                struct iovec local[WCI_PIECES];
+                uint32_t pieces = 0, batch = 0;
+                for (; pieces < WCI_PIECES && done + batch < length; pieces++, cell++) {
+                        const uint32_t rest = length - done - batch;
+                        local[pieces].iov_base = cell->payload;
+                        local[pieces].iov_len = rest < WCI_CONT_PAYLOAD ? rest : WCI_CONT_PAYLOAD;
+                        batch += (uint32_t)local[pieces].iov_len;
+                }
+                const struct iovec remote = {(void *)(uintptr_t)(from + done), batch};
+                const long got = wci_syscall6(SYS_process_vm_readv, wci_alive->pid, (long)local, pieces, (long)&remote,
+                                              1, 0);
+                if (got > 0)
+                        done += (uint32_t)got;
+                if (got != (long)batch)
+                        break;
+        }
+        return done;
+}
+
+/* Copy a capture into the record from its cell `ordinal` on; returns what the fixed part keeps of it. */
+struct wci_blob
+wci_capture_put(void *record, uint32_t ordinal, const struct wci_capture *capture)
+{
+        struct wci_blob blob = {(uint16_t)capture->length, capture->flags, (uint8_t)ordinal};
+        if (capture->cells == 0) {
+                blob.cell = 0;
+                return blob;
+        }
+        struct wci_cell *cell = (struct wci_cell *)record + ordinal;
+        if (!capture->guarded) {
+                put_direct(cell, capture->from, capture->length);
+                return blob;
+        }
+        const uint32_t done = put_guarded(cell, capture->from, capture->length);
+        if (done < capture->length)
+                blob.flags |= done == 0 ? WCI_BLOB_UNREADABLE : WCI_BLOB_TRUNCATED;
+        blob.length = (uint16_t)done;
+        return blob;
+}
+
+bool
+wci_errno_proves_path(int error)
+{
+        return error == ENOENT || error == EACCES || error == EEXIST || error == ENOTDIR || error == EISDIR ||
+               error == ELOOP || error == EROFS || error == ENOTEMPTY || error == EXDEV;
+}

@@ -1,0 +1,53 @@
+/*
+ * wci_runtime.h: what the runtime's files share with each other and generated code does not see.
+ */
+#ifndef WCI_RUNTIME_H
+#define WCI_RUNTIME_H
+
+#include "wci_shim.h"
+
+extern WCI_HIDDEN struct wci_segment *wci_segment; /* NULL: nothing is recorded (R4, R10) */
+extern WCI_HIDDEN bool wci_quiet;                  /* R9: a seccomp filter may be in force: no system call at all */
+
+/* From the generated part: tables of pointers to fill, handlers to look up, 1 if any target samples. */
+struct wci_slot_table {
+        const struct wci_slot *slots;
+        uint32_t count;
+};
+struct wci_handler_slot {
+        const char *name;
+        void **pointer;
+};
+extern WCI_HIDDEN const struct wci_slot_table wci_slot_tables[];
+extern WCI_HIDDEN const uint32_t wci_slot_table_count;
+extern WCI_HIDDEN const struct wci_handler_slot wci_handler_slots[];
+extern WCI_HIDDEN const uint32_t wci_handler_slot_count;
+extern WCI_HIDDEN const uint32_t wci_samples;
+extern WCI_HIDDEN const uint64_t wci_no_words[]; /* one zero word per target */
+
+WCI_HIDDEN void wci_ring_first(void);
+WCI_HIDDEN bool wci_consumer_is_dead(uint64_t now);
+WCI_HIDDEN bool wci_populate(void *start, size_t size);
+WCI_HIDDEN void wci_degrade(enum wci_loss reason);
+WCI_HIDDEN void wci_turn_off(void);
+WCI_HIDDEN bool wci_turned_off(void);
+WCI_HIDDEN uint64_t wci_monotonic_ns(void);
+WCI_HIDDEN int *wci_errno_location(void);
+
+WCI_HIDDEN bool wci_segment_open(const char *session);
+WCI_HIDDEN void wci_clock_init(void);
+WCI_HIDDEN void wci_resolve_all(void);
+WCI_HIDDEN void wci_handlers_load(const char *session);
+WCI_HIDDEN const char *wci_session_path(void);
+
+/* Text without libc. Every function bounds what it writes and ends it with NUL. */
+struct wci_text {
+        char *at;
+        char *end;
+};
+WCI_HIDDEN void wci_text_add(struct wci_text *text, const char *string);
+WCI_HIDDEN void wci_text_add_number(struct wci_text *text, uint64_t number, unsigned base);
+WCI_HIDDEN size_t wci_text_length(const char *string);
+WCI_HIDDEN bool wci_text_starts(const char *string, const char *prefix);
+
+#endif

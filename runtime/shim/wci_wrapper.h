@@ -1,0 +1,60 @@
+/*
+ * wci_wrapper.h: the small vocabulary that generated wrappers are written in. Included by generated C only.
+ *
+ * WCI_FUNC(name) declares the cached pointer wc_<name>; INITIAL(name, missing) fills it at the latest at the first call
+ * and runs `missing` when the function exists nowhere: a wrapper never calls NULL.
+ */
+#ifndef WCI_WRAPPER_H
+#define WCI_WRAPPER_H
+
+#include "wci_shim.h"
+#include "wci_hooks.h"
+
+#include <errno.h>
+
+#define WCI_FUNC(name, symbol, symbol_version, symbol_library)                                                            \
+        static __typeof__(wrap_##name) *wc_##name;                                                                         \
+        static const struct wci_slot wci_slot_##name = {symbol, symbol_version, symbol_library, (void **)&wc_##name}
+
+#define INITIAL(name, missing)                                                                                             \
+        do {                                                                                                               \
+                if (WCI_UNLIKELY(wc_##name == NULL)) {                                                                     \
+                        wci_resolve(&wci_slot_##name);                                                                     \
+                        if (wc_##name == NULL) {                                                                           \
+                                errno = ENOSYS;                                                                            \
+                                missing;                                                                                   \
+                        }                                                                                                  \
+                }                                                                                                          \
+        } while (0)
+
+WCI_INLINE uint64_t
+wci_min(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+WCI_INLINE uint64_t
+wci_double_bits(double value)
+{
+        uint64_t bits;
+        __builtin_memcpy(&bits, &value, sizeof bits);
+        return bits;
+}
+
+WCI_INLINE struct wci_capture
+wci_capture_none(const void *from)
+{
+        return (struct wci_capture){.from = from};
+}
+
+/* What a helper has put into the wrapper's own stack buffer. */
+WCI_INLINE struct wci_capture
+wci_capture_room(const void *room, uint32_t length)
+{
+        return (struct wci_capture){.from = room,
+                                    .length = length,
+                                    .flags = WCI_BLOB_KEPT,
+                                    .cells = (uint16_t)((length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD)};
+}
+
+#endif
