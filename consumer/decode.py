@@ -1,0 +1,223 @@
+"""Decoding: a chunk's cells become batches of calls, symbol by symbol, without looking at single records.
+
+Called by wc-run, wc-report and the Python API for each Chunk. Rules: a chunk's bytes are the traced program's and may
+be anything: records that cannot be what they say are dropped, sizes are cut to what is there (Decoder.corrupt counts
+both), nothing raises; every other record is in exactly one batch. Arrays of a batch are as long as it has records.
+
+Absent on purpose: joining records to calls (calls.py), and all rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from wc_intercept.generator.manifest import Manifest, Symbol, Target
+
+from . import abi
+from .blobs import Payload
+from .chunk import Chunk
+from .columns import Array, Column, Pointed, Types
+from .layout import Layout, Rows, event_layouts, exec_layouts, symbol_layouts
+from .result import Result, result_of
+
+CALL_KINDS = (abi.CALL, abi.ENTER, abi.EXEC)
+
+
+class Clock(Protocol):
+    """What decoding needs of a clock: ticks to nanoseconds, array to array (clock.py)."""
+
+    def to_epoch_ns(self, ticks: Array) -> Array: ...
+    def to_ns(self, ticks: Array) -> Array: ...
+
+
+@dataclass
+class Batch:
+    """Records of one symbol and kind, from one chunk, in the order of the ring.
+
+    index: (n,) int64, each record's ordinal among the records of its chunk
+    time: (n,) int64, nanoseconds since the epoch at entry; duration: (n,) int64 nanoseconds, -1 when not measured
+    """
+
+    layout: Layout
+    kind: int
+    pid: int
+    tid: int
+    index: Array
+    time: Array
+    duration: Array
+    rows: Rows
+    unfinished: bool = False
+    """The calls were still inside when their thread or the session ended."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def symbol(self) -> Symbol:
+        return self.layout.symbol
+
+    @property
+    def target(self) -> Target:
+        return self.layout.target
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the records are calls, not PROCESS, THREAD, LOST or CONTROL_SEEN."""
+        return self.kind in CALL_KINDS
+
+    @property
+    def returned(self) -> bool:
+        return self.kind == abi.CALL
+
+    @cached_property
+    def result(self) -> Result:
+        """Return values and failures: (n,) arrays of CALL records."""
+        return result_of(self.layout, self.rows)
+
+    @cached_property
+    def columns(self) -> list[tuple[str, Column]]:
+        """(name, column) of each argument, in the order of the declaration."""
+        return [(p.name, self.layout.column(self.rows, p)) for p in self.layout.parameters]
+
+    @cached_property
+    def result_text(self) -> Pointed | None:
+        """The strings returned, for functions that return one that is kept."""
+        return self.layout.returned(self.rows) if self.returned else None
+
+    def take(self, which: Array) -> Batch:
+        """Return the records that *which* (a mask, or indices) picks."""
+        rows = self.rows
+        picked = Rows(rows.data[which], rows.first[which], rows.cells[which], rows.payload)
+        return replace(
+            self, index=self.index[which], time=self.time[which], duration=self.duration[which], rows=picked
+        )
+
+    @cached_property
+    def array(self) -> Array:
+        """The batch as one NumPy structured array, (n,), a row per call.
+
+        Fields: time (i8, ns since the epoch), duration (i8, ns, -1 when unknown), pid, tid (u4), then each parameter's
+        value as passed, under its name (numbers in their C type; a pointer is its u8 address, even where the record
+        keeps what it points to), ret (i8, u8 or f8 as the function returns; absent for void) and error (i4: errno
+        of a call that failed, 0 of one that did not).
+        """
+        return _structured(self)
+
+
+def _structured(batch: Batch) -> Array:
+    parts: list[tuple[str, Any]] = [("time", batch.time), ("duration", batch.duration)]
+    parts += [("pid", np.uint32(batch.pid)), ("tid", np.uint32(batch.tid))]
+    taken = {name for name, _ in parts} | {"ret", "error"}
+    for parameter in batch.layout.parameters:
+        if parameter.scalar:
+            name = parameter.name if parameter.name not in taken else parameter.name + "_"
+            taken.add(name)
+            parts.append((name, batch.rows.data[parameter.scalar]))
+    if batch.returned and batch.result.value is not None:
+        parts.append(("ret", batch.result.value))
+    parts.append(("error", batch.result.error if batch.returned else np.int32(0)))
+    dtype = np.dtype([(name, part.dtype, part.shape[1:]) for name, part in parts])
+    array = np.zeros(len(batch), dtype)
+    for name, part in parts:
+        array[name] = part
+    return array
+
+
+class Decoder:
+    """Decodes the chunks of one session."""
+
+    def __init__(self, manifest: Manifest, clock: Clock) -> None:
+        """Raises ValueError when *manifest* contradicts itself."""
+        self.manifest = manifest
+        self.clock = clock
+        self.dropped = 0
+        """Records that cannot be what their cells say they are."""
+        types = Types(manifest.structs)
+        calls = symbol_layouts(manifest, types)
+        self._layouts = {abi.CALL: calls, abi.ENTER: calls, abi.EXEC: exec_layouts(manifest, types)}
+        self._events = event_layouts(types)
+        self._last: dict[tuple[int, int], int] = {}
+
+    def decode(self, chunk: Chunk) -> list[Batch]:
+        """Return the chunk's records as batches, one per symbol and kind."""
+        first = chunk.firsts
+        if len(first) == 0:
+            return []
+        cells = chunk.cells
+        lengths = np.diff(first, append=len(cells))
+        heads = cells[first]
+        time = self._times(chunk, heads["clock"])
+        payload = Payload(abi.bytes_of(cells))
+        batches = []
+        for kind, symbol, which in _groups(heads):
+            layout = self._layout(kind, symbol)
+            if layout is not None:
+                which = which[lengths[which] >= layout.cells] if layout.cells > 1 else which
+                rows = _rows(layout, cells, first[which], lengths[which], payload)
+                duration = self._durations(rows.data)
+                batches.append(Batch(layout, kind, chunk.pid, chunk.tid, which, time[which], duration, rows))
+        batches = [batch for batch in batches if len(batch)]
+        self.dropped += len(first) - sum(map(len, batches))
+        return batches
+
+    @property
+    def corrupt(self) -> int:
+        """Records dropped, and arguments cut because their sizes did not fit their record (known once rendered)."""
+        layouts = [layout for known in (self._layouts[abi.CALL], self._layouts[abi.EXEC]) for layout in known]
+        return self.dropped + sum(layout.bad for layout in layouts)
+
+    def _layout(self, kind: int, symbol: int) -> Layout | None:
+        if kind in self._events:
+            return self._events[kind]
+        known = self._layouts.get(kind, [])
+        return known[symbol] if symbol < len(known) else None
+
+    def _times(self, chunk: Chunk, ticks: Array) -> Array:
+        """Return epoch nanoseconds; a record without a clock has the time of the one before it in its ring."""
+        ring = (chunk.segment, chunk.ring)
+        missing = ticks == 0
+        if missing.any():
+            before = np.where(missing, -1, np.arange(len(ticks)))
+            np.maximum.accumulate(before, out=before)
+            ticks = np.where(before >= 0, ticks[before], np.uint64(self._before(ring, ticks[~missing])))
+        self._last[ring] = int(ticks[-1])
+        return np.asarray(self.clock.to_epoch_ns(ticks)).astype(np.int64, copy=False)
+
+    def _before(self, ring: tuple[int, int], known: Array) -> int:
+        """Return ticks for records that no record with a clock precedes."""
+        if ring in self._last:
+            return self._last[ring]
+        return int(known[0]) if len(known) else max(self._last.values(), default=0)
+
+    def _durations(self, data: Array) -> Array:
+        ticks = data["duration"]
+        unknown = (ticks == abi.NO_DURATION) | (data["clock"] == 0)
+        if not unknown.any():
+            return np.asarray(self.clock.to_ns(ticks)).astype(np.int64, copy=False)
+        known = np.asarray(self.clock.to_ns(np.where(unknown, np.uint64(0), ticks))).astype(np.int64, copy=False)
+        return np.where(unknown, -1, known)
+
+
+def _groups(heads: Array) -> Iterable[tuple[int, int, Array]]:
+    """Yield (kind, symbol, record ordinals) of all records, ordinals ascending."""
+    key = heads["kind"].astype(np.int32) << 16 | heads["symbol"]
+    if (key == key[0]).all():
+        yield int(key[0]) >> 16, int(key[0]) & 0xFFFF, np.arange(len(key))
+        return
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    cuts = np.flatnonzero(np.diff(ordered)) + 1
+    for which in np.split(order, cuts):
+        yield int(key[which[0]]) >> 16, int(key[which[0]]) & 0xFFFF, which
+
+
+def _rows(layout: Layout, cells: Array, first: Array, lengths: Array, payload: Payload) -> Rows:
+    if layout.cells == 1:
+        data = cells if len(first) == len(cells) else cells[first]
+        return Rows(data.view(layout.dtype), first, lengths, payload)
+    index = (first[:, None] + np.arange(layout.cells)).reshape(-1)
+    return Rows(cells[index].view(np.uint8).view(layout.dtype), first, lengths, payload)

@@ -1,0 +1,200 @@
+"""How one symbol's records read: the manifest's fields as one numpy dtype, and parameter by parameter as columns.
+
+Used by decode.py, which makes one Layout per symbol and kind, and a Batch of records for each. Rules: everything is
+looked up once per symbol; a manifest whose fields do not fit its cells is refused here, with a ValueError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from wc_intercept.generator.manifest import Field, Manifest, Return, Symbol, Target
+
+from . import abi
+from .blobs import Blobs, Payload, read
+from .columns import (
+    POINTER,
+    VALUE,
+    Array,
+    Column,
+    Lists,
+    Nothing,
+    Pointed,
+    Text,
+    Texts,
+    Types,
+    Varargs,
+    compound,
+    parse_varargs,
+)
+
+_HEAD: list[tuple[str, np.dtype[Any], int]] = [
+    ("clock", np.dtype("<u8"), 8),
+    ("duration", np.dtype("<u8"), 16),
+    ("result", np.dtype("<u8"), 24),
+    ("error", np.dtype("<i4"), 32),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument: its field, and the names of its parts in Layout.dtype ("" for a part that is not kept)."""
+
+    field: Field
+    name: str
+    """As it is shown: varargs are "...". """
+    scalar: str
+    blob: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """Records of one layout: data is (rows,) of Layout.dtype; first and cells say where each lies in its chunk."""
+
+    data: Array
+    first: Array
+    cells: Array
+    payload: Payload
+
+
+class Layout:
+    """One symbol's records of one kind. id is the symbol's index, SYMBOL_NONE for records that are not calls."""
+
+    def __init__(self, id: int, symbol: Symbol, target: Target, types: Types, exec_record: bool = False) -> None:
+        self.id = id
+        self.symbol = symbol
+        self.target = target
+        self.types = types
+        self.bad = 0
+        """Blobs seen that did not fit their records."""
+        self.cells = 1 if exec_record else max(symbol.cells, 1)
+        members = list(_HEAD)
+        self.parameters = _exec_parameters(symbol, members) if exec_record else self._parameters(members)
+        if not exec_record:
+            self._result(members)
+        self.dtype = compound(members, self.cells * abi.CELL_SIZE)
+        self.names = frozenset(self.dtype.names or ())
+
+    def _parameters(self, members: list[tuple[str, np.dtype[Any], int]]) -> list[Parameter]:
+        parameters = []
+        for i, field in enumerate(self.symbol.fields):
+            scalar = f"f{i}" if field.size and field.type != "none" else ""
+            blob = f"b{i}" if field.blob else ""
+            if scalar:
+                members.append((scalar, *self.types.placed(field)))
+            if blob:
+                members.append((blob, abi.BLOB, field.blob))
+            name = "..." if field.content == "varargs" else field.name
+            parameters.append(Parameter(field, name, scalar, blob))
+        return parameters
+
+    def _result(self, members: list[tuple[str, np.dtype[Any], int]]) -> None:
+        result = self.symbol.result
+        if result.offset:
+            members.append(("wide", self.types.dtype(result.type, result.size, result.struct), result.offset))
+        if result.blob:
+            members.append(("returned", abi.BLOB, result.blob))
+        if self.symbol.caller:
+            members.append(("caller", np.dtype("<u8"), self.symbol.caller))
+
+    def column(self, rows: Rows, parameter: Parameter) -> Column:
+        """Return one argument of all *rows*."""
+        scalar = rows.data[parameter.scalar] if parameter.scalar else None
+        if not parameter.blob:
+            return Nothing(len(rows.data)) if scalar is None else self.types.column(scalar, parameter.field)
+        if scalar is not None and scalar.dtype.kind != "u":
+            scalar = None
+        blobs = read(rows.payload, rows.data[parameter.blob], rows.first, rows.cells, scalar)
+        return self._pointed(blobs, parameter.field, scalar)
+
+    def returned(self, rows: Rows) -> Pointed | None:
+        """Return the strings that the calls returned, when the records keep them."""
+        if "returned" not in self.names:
+            return None
+        pointer = rows.data["result"]
+        blobs = read(rows.payload, rows.data["returned"], rows.first, rows.cells, pointer)
+        return self._pointed(blobs, Field("", "pointer", 0, 8, content="text"), pointer)
+
+    def _pointed(self, blobs: Blobs, field: Field, pointer: Array | None) -> Pointed:
+        self.bad += blobs.bad
+        element = field.element
+        if field.content == "values" and element is not None and not element.many:
+            blobs.state[(blobs.length < element.size) & (blobs.state == VALUE)] = POINTER
+        known = blobs.state == VALUE
+        value = self._content(blobs if known.all() else blobs.rows(known), field)
+        if pointer is None:
+            pointer = np.zeros(len(known), dtype=np.uint64)
+        return Pointed(blobs.state, pointer, value, blobs.truncated)
+
+    def _content(self, blobs: Blobs, field: Field) -> Column:
+        if field.content == "values" and field.element is not None:
+            return self._values(blobs, field)
+        texts = blobs.texts()
+        if field.content == "texts":
+            return Texts([_split(text) for text in texts], blobs.truncated)
+        if field.content == "varargs":
+            return Varargs([parse_varargs(text.encode("latin-1")) for text in texts])
+        return Text(texts, blobs.truncated, path=field.role == "path")
+
+    def _values(self, blobs: Blobs, field: Field) -> Column:
+        element = field.element
+        assert element is not None
+        size, dtype = element.size, self.types.element(element)
+        if size <= 0 or dtype.itemsize != size:
+            return Nothing(len(blobs.length))
+        if not element.many:
+            return self.types.column(blobs.fixed(size).view(dtype).reshape(-1), element)
+        flat, counts = blobs.gathered(size)
+        return Lists(self.types.column(flat.view(dtype).reshape(-1), element), np.cumsum(counts).tolist())
+
+
+def _exec_parameters(symbol: Symbol, members: list[tuple[str, np.dtype[Any], int]]) -> list[Parameter]:
+    """An EXEC record keeps the path alone, whatever else the function was given."""
+    members.append(("path", abi.BLOB, abi.FIRST_ARGS))
+    members.append(("child", np.dtype("<u4"), abi.FIRST_ARGS + abi.BLOB.itemsize))
+    named = next((i for i, field in enumerate(symbol.fields) if field.content == "text"), None)
+    path = Field("path", "none", 0, 0, role="path", content="text")
+    parameters = [Parameter(Field(field.name, "none", 0, 0), field.name, "", "") for field in symbol.fields]
+    if named is None:
+        return [*parameters, Parameter(path, "path", "", "path")]
+    parameters[named] = Parameter(path, symbol.fields[named].name, "", "path")
+    return parameters
+
+
+def _split(text: str) -> list[str]:
+    return text[:-1].split("\0") if text.endswith("\0") else text.split("\0") if text else []
+
+
+def symbol_layouts(manifest: Manifest, types: Types) -> list[Layout]:
+    """Return the layout of each of the manifest's symbols; raises ValueError when it contradicts itself."""
+    return [Layout(i, s, _target(manifest, s), types) for i, s in enumerate(manifest.symbols)]
+
+
+def exec_layouts(manifest: Manifest, types: Types) -> list[Layout]:
+    """Return the layout of each symbol's EXEC records."""
+    return [Layout(i, s, _target(manifest, s), types, exec_record=True) for i, s in enumerate(manifest.symbols)]
+
+
+def _target(manifest: Manifest, symbol: Symbol) -> Target:
+    if not 0 <= symbol.target < len(manifest.targets):
+        raise ValueError(f"symbol {symbol.name} belongs to target {symbol.target} of {len(manifest.targets)}")
+    return manifest.targets[symbol.target]
+
+
+def event_layout(name: str, fields: list[Field], types: Types) -> Layout:
+    """Return the layout of a record that is not a call."""
+    return Layout(abi.SYMBOL_NONE, Symbol(name, 0, "plain", fields=fields, result=Return()), Target(name), types)
+
+
+def event_layouts(types: Types) -> dict[int, Layout]:
+    """Return the layouts of the record kinds that are not calls."""
+    words = ("pid", "tid", "parent", "reason")
+    identity = [Field(word, "uint", abi.FIRST_ARGS + 4 * i, 4) for i, word in enumerate(words)]
+    return {
+        abi.PROCESS: event_layout("process", identity, types),
+        abi.THREAD: event_layout("thread", identity[:2], types),
+        abi.LOST: event_layout("loss", [Field("lost", "uint", 24, 8)], types),
+        abi.CONTROL_SEEN: event_layout("control", [Field("generation", "uint", 24, 8)], types),
+    }
