@@ -1,0 +1,54 @@
+"""What wc-run inherited from whoever started it, so that the program can inherit the same.
+
+Called by run.py first of all. The note is written by native/wc_run.c, before Python changed anything; without one (``python
+-m wc_intercept.consumer.run``) the usual is assumed: nothing ignored that Python ignores. Reading it removes every trace of
+it from the environment. Imports nothing that costs: the private ``_signal`` is what ``signal`` wraps in enums (3 ms).
+"""
+
+from __future__ import annotations
+
+import os
+
+import _signal
+
+PYTHON_IGNORES = (_signal.SIGPIPE, _signal.SIGXFSZ)
+
+
+class Inherited:
+    """*ignored*: signals that were ignored; *blocked*: the signal mask; *environment*: without our note."""
+
+    __slots__ = ("blocked", "environment", "ignored")
+
+    def __init__(self, ignored: set[int], blocked: set[int], environment: dict[bytes, bytes]) -> None:
+        self.ignored = ignored
+        self.blocked = blocked
+        self.environment = environment
+
+    def default_again(self) -> list[int]:
+        """Signals that Python ignores of its own and the program must not."""
+        return [number for number in PYTHON_IGNORES if number not in self.ignored]
+
+
+def read() -> Inherited:
+    """Return what was inherited, and clean our own environment of the note."""
+    note = os.environb.pop(b"WC_RUN", b"").split(b":")
+    blocked = {int(number) for number in _signal.pthread_sigmask(_signal.SIG_BLOCK, ())}
+    ignored: set[int] = set()
+    if len(note) == 4 and note[0] == b"%d" % os.getpid():
+        ignored, blocked = _members(int(note[1], 16)), _members(int(note[2], 16))
+        if note[3] == b"1":
+            os.environb.pop(b"PYTHONCOERCECLOCALE", None)
+    return Inherited(ignored, blocked, dict(os.environb))
+
+
+def _members(mask: int) -> set[int]:
+    return {number + 1 for number in range(64) if mask >> number & 1}
+
+
+def occupy_standard_descriptors() -> None:
+    """Open /dev/null where 0, 1 or 2 are closed, so that no file of ours gets their number. The program sees them closed."""
+    while True:
+        descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if descriptor > 2:
+            os.close(descriptor)
+            return

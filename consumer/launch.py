@@ -1,0 +1,98 @@
+"""Starts the program under the shim: found, judged, given its environment, exec'd.
+
+Called by run.py and api.py. Rules: nothing runs before everything that can be refused has been looked at; the program
+gets the signal dispositions, mask, affinity, descriptors and terminal that it would have had without us; every file of ours
+is close-on-exec. posix_spawn does it: it costs 0.6 ms where fork costs more the more Python has loaded, and it
+returns the error of the exec itself.
+
+Absent on purpose: waiting for the program (life.py) and the session (session.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import _signal
+
+from .inherited import Inherited
+from .program import Program, find, inspect, why_not_preloadable
+from .refusal import NOT_EXECUTABLE, NOT_FOUND, Refusal
+
+OURS_BLOCKED = (
+    _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD, _signal.SIGTSTP, _signal.SIGTTIN,
+    _signal.SIGTTOU, _signal.SIGCONT, _signal.SIGUSR1, _signal.SIGUSR2,
+)  # fmt: skip
+
+
+def resolve(name: str, environment: dict[bytes, bytes]) -> Program:
+    """Return the program that *name* stands for. Raises Refusal with exit status 126 or 127."""
+    try:
+        return inspect(find(os.fsencode(name), environment.get(b"PATH")))
+    except OSError as error:
+        raise cannot_run(name, error) from None
+
+
+def cannot_run(name: str, error: OSError) -> Refusal:
+    """The system's own words for why *name* does not run."""
+    status = NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
+    return Refusal(f"{name}: {error.strerror}", status=status)
+
+
+def check_preloadable(name: str, program: Program) -> None:
+    """Raise Refusal when the preload engine cannot reach *program*."""
+    why = why_not_preloadable(program)
+    if why is None:
+        return
+    at = os.fsdecode(program.path)
+    if program.image != program.path:
+        at += f" (run by {os.fsdecode(program.image)})"
+    raise Refusal(f"{name} cannot be intercepted by preloading", at, why, "a dynamically linked build of it")
+
+
+def environment(inherited: Inherited, session: str, preload: list[str], program: Program) -> dict[bytes, bytes]:
+    """Return what the program's environ is: inherited, plus WC_SESSION and LD_PRELOAD.
+
+    *preload* are the shim and the config's ld_preload, as paths without spaces and colons. AddressSanitizer's runtime
+    insists on being first; the user's own LD_PRELOAD comes last, as it was.
+    """
+    result = dict(inherited.environment)
+    first = [program.asan] if program.asan else []
+    user = result.get(b"LD_PRELOAD")
+    words = [*first, *map(os.fsencode, preload), *([user] if user else [])]
+    result[b"LD_PRELOAD"] = b":".join(words)
+    result[b"WC_SESSION"] = os.fsencode(session)
+    return result
+
+
+def check_preload_path(path: str) -> str:
+    """Return *path*; ld.so splits LD_PRELOAD at spaces and colons, so that it must have neither."""
+    if any(sign in path for sign in " :\t\n"):
+        raise Refusal("the session directory's path has a space or a colon", path, "the dynamic linker splits there",
+                      "WC_SESSION_ROOT=/dev/shm")  # fmt: skip
+    return path
+
+
+def block_signals() -> None:
+    """Keep our signals pending from before the program exists until life.py waits for them."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, OURS_BLOCKED)
+
+
+def start(program: Program, words: list[str], variables: dict[bytes, bytes], inherited: Inherited) -> int:
+    """Start *program* with the arguments *words* (argv[0] as typed) and return its pid. Raises Refusal."""
+    arguments = [os.fsencode(word) for word in words]
+    try:
+        return _spawn(program.path, arguments, variables, inherited)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise cannot_run(words[0], error) from None
+    try:  # execvp: a file that the kernel cannot run is the shell's
+        return _spawn(b"/bin/sh", [b"sh", program.path, *arguments[1:]], variables, inherited)
+    except OSError as error:
+        raise cannot_run(words[0], error) from None
+
+
+def _spawn(path: bytes, arguments: list[bytes], variables: dict[bytes, bytes], inherited: Inherited) -> int:
+    return os.posix_spawn(
+        path, arguments, variables, setsigmask=inherited.blocked, setsigdef=inherited.default_again()
+    )
