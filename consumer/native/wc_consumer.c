@@ -1,18 +1,36 @@
 /*
- * wc_consumer.c: the two things that Python cannot do by itself: read the time stamp counter, and wake a writer that
- * sleeps on a futex in shared memory. Loaded by ctypes; knows no layout.
+ * wc_consumer.c: what Python cannot do by itself: read the time stamp counter, and wake a writer that sleeps on a futex
+ * in shared memory. Loaded by consumer/machine.py through ctypes; built by CMake into wc_intercept/_native.
+ *
+ * Rules: knows no layout; never reads or writes through the mappings it makes (a program may have truncated the file:
+ * the kernel then answers EFAULT, where a load would raise SIGBUS).
  */
+#define _GNU_SOURCE
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WC_API __attribute__((visibility("default")))
+#define WC_PAGE 4096
+#define WC_TRIES 16
 
 WC_API uint64_t wc_ticks(void);
+WC_API uint64_t wc_clock_sample(uint64_t sample[3]);
+WC_API void *wc_map_page(int descriptor, int64_t offset);
+WC_API int wc_unmap_page(void *page);
 WC_API long wc_futex_wake(void *word);
+
+static uint64_t
+nanoseconds(clockid_t clock)
+{
+        struct timespec now;
+        clock_gettime(clock, &now);
+        return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 WC_API uint64_t
 wc_ticks(void)
@@ -20,12 +38,47 @@ wc_ticks(void)
 #if defined(__x86_64__)
         return __builtin_ia32_rdtsc();
 #else
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+        return nanoseconds(CLOCK_MONOTONIC);
 #endif
 }
 
+/*
+ * One moment on three clocks: ticks, CLOCK_MONOTONIC and CLOCK_REALTIME in ns. The tightest of a few tries, taken
+ * between two reads of the ticks. Returns how many ticks apart those were: the sample's uncertainty.
+ */
+WC_API uint64_t
+wc_clock_sample(uint64_t sample[3])
+{
+        uint64_t best = UINT64_MAX;
+        for (int i = 0; i < WC_TRIES; i++) {
+                const uint64_t before = wc_ticks();
+                const uint64_t monotonic = nanoseconds(CLOCK_MONOTONIC);
+                const uint64_t after = wc_ticks();
+                if (after - before >= best)
+                        continue;
+                best = after - before;
+                sample[0] = before + best / 2;
+                sample[1] = monotonic;
+                sample[2] = nanoseconds(CLOCK_REALTIME) - (nanoseconds(CLOCK_MONOTONIC) - monotonic);
+        }
+        return best;
+}
+
+/* The page of a shared file that holds a futex; NULL when it cannot be mapped. Read-only is enough to wake. */
+WC_API void *
+wc_map_page(int descriptor, int64_t offset)
+{
+        void *page = mmap(NULL, WC_PAGE, PROT_READ, MAP_SHARED, descriptor, offset);
+        return page == MAP_FAILED ? NULL : page;
+}
+
+WC_API int
+wc_unmap_page(void *page)
+{
+        return munmap(page, WC_PAGE);
+}
+
+/* Wake whoever sleeps on the futex; returns how many, or -1. */
 WC_API long
 wc_futex_wake(void *word)
 {

@@ -1,0 +1,111 @@
+"""Ticks and futex wake-ups: the consumer's native library, and what to do without it.
+
+Called by clock.py and ring.py; ``choose_clock`` by wc-run before the program is exec'd (so ctypes is imported only when
+something is called). Rules: an address of shared memory goes from mmap to the system call and is never looked through.
+Without the library (not built, another architecture) the clock is CLOCK_MONOTONIC and blocked writers wake by
+themselves, every few milliseconds.
+
+Absent on purpose: layouts, and any decision but the choice of the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import abi_fields as abi
+
+if TYPE_CHECKING:
+    import ctypes
+
+LIBRARY = "libwc_consumer.so"
+
+
+class Sample(NamedTuple):
+    """One moment on three clocks; monotonic and realtime in ns."""
+
+    ticks: int
+    monotonic: int
+    realtime: int
+
+
+def library_path() -> str | None:
+    """Return where the native library is installed, or None."""
+    import wc_intercept
+
+    for folder in wc_intercept.__path__:
+        path = os.path.join(folder, "_native", LIBRARY)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def choose_clock() -> int:
+    """Return CLOCK_TSC where the counter is one clock for all CPUs that never stops, else CLOCK_MONOTONIC."""
+    if library_path() is None or os.uname().machine != "x86_64":
+        return abi.CLOCK_MONOTONIC
+    try:
+        with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", "rb") as source:
+            stable = source.read(16).strip() == b"tsc"
+        with open("/proc/cpuinfo", "rb") as processors:
+            flags = processors.read(8192).split()  # the first processor's lines; all are alike
+    except OSError:
+        return abi.CLOCK_MONOTONIC
+    return abi.CLOCK_TSC if stable and b"constant_tsc" in flags and b"nonstop_tsc" in flags else abi.CLOCK_MONOTONIC
+
+
+class Native:
+    """The loaded library. Every method works without it as well, as the module says."""
+
+    def __init__(self, path: str | None = None) -> None:
+        path = path or library_path()
+        self._library = None if path is None else _load(path)
+
+    def sample(self, clock: int) -> Sample:
+        """Return one moment on the session's clock (abi.CLOCK_*), monotonic and realtime."""
+        if clock == abi.CLOCK_MONOTONIC:
+            monotonic = time.monotonic_ns()
+            realtime = time.time_ns()
+            return Sample(monotonic, monotonic, realtime)
+        if self._library is None:
+            raise RuntimeError("a session on the time stamp counter needs the native library")
+        three = (_u64() * 3)()
+        self._library.wc_clock_sample(three)
+        return Sample(*three)
+
+    def map_page(self, descriptor: int, offset: int) -> int:
+        """Map one page of a shared file; 0 when that is impossible."""
+        return 0 if self._library is None else self._library.wc_map_page(descriptor, offset) or 0
+
+    def unmap_page(self, page: int) -> None:
+        if self._library is not None and page:
+            self._library.wc_unmap_page(page)
+
+    def wake(self, word: int) -> None:
+        """Wake who sleeps on the futex at the address *word*."""
+        if self._library is not None:
+            self._library.wc_futex_wake(word)
+
+
+def _u64() -> type[ctypes.c_uint64]:
+    import ctypes
+
+    return ctypes.c_uint64
+
+
+def _load(path: str) -> ctypes.CDLL | None:
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        return None
+    library.wc_clock_sample.argtypes = [ctypes.POINTER(ctypes.c_uint64)]
+    library.wc_clock_sample.restype = ctypes.c_uint64
+    library.wc_map_page.argtypes = [ctypes.c_int, ctypes.c_int64]
+    library.wc_map_page.restype = ctypes.c_void_p
+    library.wc_unmap_page.argtypes = [ctypes.c_void_p]
+    library.wc_futex_wake.argtypes = [ctypes.c_void_p]
+    library.wc_futex_wake.restype = ctypes.c_long
+    return library
