@@ -21,7 +21,7 @@ FLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror
 .PHONY: demo test lint soak bench clean
 
 demo: $(VENV)/.wheel
-	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(PYTHON) sh examples/demo.sh </dev/null
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh </dev/null
 
 test: $(VENV)/.wheel $(VENV)/.dev
 	$(BIN)/pytest $(TESTS) </dev/null
