@@ -24,6 +24,10 @@ class Payload:
         """*cells*: (n, 64) uint8."""
         self._cells = cells
 
+    def part(self, first: int, count: int) -> Payload:
+        """Return a copy of *count* cells."""
+        return Payload(self._cells[first : first + count].copy())
+
     @cached_property
     def flat(self) -> Array:
         """(n * 56,) uint8."""

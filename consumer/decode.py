@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from wc_intercept.generator.manifest import Manifest, Symbol, Target
@@ -24,6 +24,7 @@ from .columns import Array, Column, Pointed, Types
 from .layout import Layout, Rows, event_layouts, exec_layouts, symbol_layouts
 from .result import Result, result_of
 
+Part = Literal["whole", "entered", "resumed", "left"]
 CALL_KINDS = (abi.CALL, abi.ENTER, abi.EXEC)
 
 
@@ -34,7 +35,18 @@ class Clock(Protocol):
     def to_ns(self, ticks: Array) -> Array: ...
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """One call in a ring's in-flight stack when its process ended (struct wci_inside); clock in ticks."""
+
+    pid: int
+    tid: int
+    symbol: int
+    clock: int
+    argument: int
+
+
+@dataclass(eq=False)
 class Batch:
     """Records of one symbol and kind, from one chunk, in the order of the ring.
 
@@ -50,8 +62,11 @@ class Batch:
     time: Array
     duration: Array
     rows: Rows
+    part: Part = "whole"
+    """"entered": the first half of calls whose return comes later; "resumed": the second half; "left": as entered, at
+    the end, for calls that never came back (calls.py sets it)."""
     unfinished: bool = False
-    """The calls were still inside when their thread or the session ended."""
+    """The program ended inside these calls."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -95,6 +110,12 @@ class Batch:
         return replace(
             self, index=self.index[which], time=self.time[which], duration=self.duration[which], rows=picked
         )
+
+    def detached(self) -> Batch:
+        """Return the same single record with bytes of its own, so that it may outlive its chunk."""
+        first, cells = int(self.rows.first[0]), int(self.rows.cells[0])
+        payload = self.rows.payload.part(first, cells)
+        return replace(self, rows=Rows(self.rows.data.copy(), np.zeros(1, np.intp), self.rows.cells, payload))
 
     @cached_property
     def array(self) -> Array:
@@ -169,6 +190,23 @@ class Decoder:
         """Records dropped, and arguments cut because their sizes did not fit their record (known once rendered)."""
         layouts = [layout for known in (self._layouts[abi.CALL], self._layouts[abi.EXEC]) for layout in known]
         return self.dropped + sum(layout.bad for layout in layouts)
+
+    def unfinished(self, call: Inside) -> Batch | None:
+        """Return a call that its program ended in as a batch; None when its symbol is unknown."""
+        layout = self._layout(abi.ENTER, call.symbol)
+        if layout is None:
+            return None
+        layout = layout.entered()
+        data = np.zeros(1, layout.dtype)
+        data["clock"] = call.clock
+        if layout.parameters and layout.parameters[0].scalar:
+            column = data[layout.parameters[0].scalar]
+            column[:] = np.array([call.argument], np.uint64).astype(column.dtype)
+        ticks = np.array([call.clock or max(self._last.values(), default=0)], np.uint64)
+        rows = Rows(data, np.zeros(1, np.intp), np.full(1, layout.cells), Payload(np.zeros((0, 64), np.uint8)))
+        time = np.asarray(self.clock.to_epoch_ns(ticks)).astype(np.int64)
+        return Batch(layout, abi.ENTER, call.pid, call.tid, np.full(1, -1), time, np.full(1, -1), rows,
+                     part="left", unfinished=True)  # fmt: skip
 
     def _layout(self, kind: int, symbol: int) -> Layout | None:
         if kind in self._events:

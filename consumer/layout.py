@@ -99,6 +99,14 @@ class Layout:
         if self.symbol.caller:
             members.append(("caller", np.dtype("<u8"), self.symbol.caller))
 
+    def entered(self) -> Layout:
+        """Return the layout of calls of which only the first argument is known (struct wci_inside)."""
+        layout = Layout(self.id, self.symbol, self.target, self.types)
+        for i, p in enumerate(self.parameters):
+            known = i == 0 and p.field.type in ("int", "uint", "bool", "pointer")
+            layout.parameters[i] = Parameter(p.field, p.name, p.scalar if known else "", "")
+        return layout
+
     def column(self, rows: Rows, parameter: Parameter) -> Column:
         """Return one argument of all *rows*."""
         scalar = rows.data[parameter.scalar] if parameter.scalar else None
