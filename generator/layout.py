@@ -201,6 +201,8 @@ class _Builder:
         blob, content, element = self.capture(index, role) if kind == "pointer" else (0, "", None)
         struct = self.structs.add(param.type.record) if kind == "struct" and param.type.record else ""
         meaning = role.kind if role.kind in VALUE_ROLES else ""
+        if role.element == "sockaddr" and blob:
+            meaning = "sockaddr"
         self.fields.append(
             Field(self.names[index], kind, offset, size, role=meaning, names=role.names if not blob else "",
                   blob=blob, content=content, element=element, struct=struct)
@@ -229,43 +231,57 @@ class _Builder:
 
     def capture_role(self, role: Role, type_: CType, c: str) -> tuple[Content, Element | None, str, str] | None:
         succeeded = success(self.fail, self.function.result)
+        limit = "WCI_PATH_LIMIT" if role.whole else "wci_string_limit"
         if role.kind == "path":
             proven = f"{succeeded} || wci_errno_proves_path(call.error)" if self.fail else "false"
-            return "text", None, text(c, "WCI_PATH_LIMIT", proven), text(c, "WCI_PATH_LIMIT", "false")
+            return "text", None, text(c, limit, proven), text(c, limit, "false")
         if role.kind in ("str", "str!"):
-            proven = "true" if role.kind == "str!" else "false"
-            return "text", None, text(c, "wci_string_limit", proven), text(c, "wci_string_limit", "false")
+            return self.capture_string(role, c, limit, succeeded)
         if role.kind == "strv":
             self.room = max(self.room, 512)
             made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room, sizeof room)"
             return "texts", None, made, made
         if role.kind == "outstr":
-            limit = "wci_string_limit"
-            return "text", None, f"{succeeded} ? {text(c, limit, 'true')} : wci_capture_none({c})", ""
+            bound = f"wci_min({limit}, {compile_length(role.length, self.lengths, 1)})" if role.length else limit
+            made = text(c, f"(uint32_t){bound}", "true" if role.proven else "false")
+            return "text", None, after_success(made, c, "true" if role.always else succeeded), ""
         if role.kind in ("in", "out", "inout"):
             return self.capture_memory(role, type_, c, succeeded)
         return None
+
+    def capture_string(
+        self, role: Role, c: str, limit: str, succeeded: str
+    ) -> tuple[Content, Element | None, str, str] | None:
+        proofs = {"return": "true", "success": succeeded}
+        bound = limit
+        if role.length:
+            bound = f"(uint32_t)wci_min({limit}, {compile_length(role.length, self.lengths, 1)})"
+        before = "" if "ret" in role.length else text(c, bound, "false")
+        return "text", None, text(c, bound, proofs.get(role.proven, "false")), before
 
     def capture_memory(
         self, role: Role, type_: CType, c: str, succeeded: str
     ) -> tuple[Content, Element | None, str, str] | None:
         pointee = type_.pointee
-        character = pointee is None or pointee.kind == "void" or is_character(pointee)
-        if pointee is None and not role.length:
+        plain = pointee is None or pointee.kind == "void" or is_character(pointee)
+        if plain and not role.length and not (pointee is not None and is_character(pointee)):
             return None
         sizeof = 1 if pointee is None or pointee.kind == "void" else pointee.size
-        if not role.length and (character or sizeof == 0) and not (pointee is not None and is_character(pointee)):
+        if sizeof == 0 and not role.length:
             return None
         length = compile_length(role.length, self.lengths, sizeof) if role.length else f"{sizeof}u"
-        element = None if character and role.length else self.element(role, pointee)
+        element = None if role.element in ("bytes", "sockaddr") or (plain and not role.single) else self.element(role, pointee)
+        if role.element == "sigset":
+            length, element = "8u", Element("uint", 8, role="sigset")
         limit = "wci_string_limit" if element is None else f"{VALUES_LIMIT}u"
-        proven = "true" if role.kind != "in" else "false"
-        made = f"wci_capture_bytes({c}, {length}, {limit}, {proven})"
-        if role.kind != "in":
-            condition = "true" if role.always else succeeded
-            made = made if condition == "true" else f"{condition} ? {made} : wci_capture_none({c})"
-        uses_ret = "ret" in role.length
-        before = "" if role.kind == "out" or uses_ret else f"wci_capture_bytes({c}, {length}, {limit}, false)"
+        if role.element == "sockaddr":
+            limit = "128u"
+        always = role.always or role.kind == "in"
+        proofs = {"return": "true", "success": succeeded if role.kind == "in" else "true"}
+        made = f"wci_capture_bytes({c}, {length}, {limit}, {proofs.get(role.proven, 'false')})"
+        made = after_success(made, c, "true" if always else succeeded)
+        unknown = role.kind == "out" or "ret" in role.length
+        before = "" if unknown else f"wci_capture_bytes({c}, {length}, {limit}, false)"
         return ("bytes" if element is None else "values"), element, made, before
 
     def element(self, role: Role, pointee: CType | None) -> Element | None:
@@ -274,12 +290,13 @@ class _Builder:
         kind, _ = value_type(pointee)
         struct = ""
         if pointee.kind == "struct":
-            has_members = pointee.record is not None and bool(pointee.record.members)
-            kind, struct = ("struct", self.structs.add(pointee.record)) if has_members else ("raw", "")  # type: ignore[arg-type]
+            kind = "raw"
+            if pointee.record is not None and pointee.record.members:
+                kind, struct = "struct", self.structs.add(pointee.record)
         elif kind == "none":
             kind = "raw"
-        many = bool(role.length) and role.length != "sizeof"
-        return Element(kind, pointee.size, names=role.names, role="flags" if role.names else "", struct=struct, many=many)
+        many = bool(role.length) and not role.single and role.length != "sizeof"
+        return Element(kind, pointee.size, names=role.names, role=role.element, struct=struct, many=many)
 
     def varargs(self) -> None:
         self.room = max(self.room, 256)
@@ -298,7 +315,7 @@ class _Builder:
             return self.wide_result(type_)
         kind, _ = value_type(type_)
         blob = 0
-        if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer":
+        if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer" and type_.pointee is not None:
             blob = self.slot("ret_kept", "struct wci_blob", 4, "")
             self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", "true"), ""))
         meaning = role.kind if role.kind in VALUE_ROLES else ""
@@ -320,6 +337,11 @@ class _Builder:
 
 def text(c_name: str, limit: str, proven: str) -> str:
     return f"wci_capture_text({c_name}, {limit}, {proven})"
+
+
+def after_success(made: str, c_name: str, succeeded: str) -> str:
+    """Return C that captures only when the call succeeded."""
+    return made if succeeded == "true" else f"{succeeded} ? {made} : wci_capture_none({c_name})"
 
 
 def capture_override(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMPILE = (
     "-std=gnu11",
     "-O2",
+    "-D_GNU_SOURCE",
     "-fPIC",
     "-fvisibility=hidden",  # R6: only wrappers are exported
     "-fexceptions",  # a C++ exception or a cancellation passes through wrappers

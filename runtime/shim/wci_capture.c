@@ -75,6 +75,16 @@ guarded_text_length(const char *text, uint32_t limit, bool *readable)
         return length;
 }
 
+/* A string's first bytes into a buffer of the caller; *more: there was more than limit. Returns the bytes read. */
+uint32_t
+wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more)
+{
+        bool readable = true;
+        const uint32_t length = wci_quiet ? 0 : guarded_text_length(text, limit + 1, &readable);
+        *more = length > limit;
+        return guarded_read(to, (uintptr_t)text, length > limit ? limit : length);
+}
+
 static struct wci_capture
 capture_nothing(const void *from, bool wanted)
 {

@@ -38,27 +38,24 @@ wci_resolve(const struct wci_slot *slot)
 void
 wci_resolve_all(void)
 {
-        for (uint32_t t = 0; t < wci_slot_table_count; t++)
-                for (uint32_t i = 0; i < wci_slot_tables[t].count; i++) {
-                        const struct wci_slot *slot = &wci_slot_tables[t].slots[i];
-                        if (slot->library == NULL && *slot->pointer == NULL)
-                                wci_resolve(slot);
-                }
+        for (uint32_t t = 0; wci_slot_tables[t] != NULL; t++)
+                for (const struct wci_slot *const *slot = wci_slot_tables[t]; *slot != NULL; slot++)
+                        if ((*slot)->library == NULL && *(*slot)->pointer == NULL)
+                                wci_resolve(*slot);
 }
 
-/* Before fork's child or a handler's library changes, nothing else is needed: pointers never move. */
+/* The session's link to the handler library: the shim itself knows no path. */
 void
 wci_handlers_load(const char *session)
 {
-        if (wci_handler_slot_count == 0)
+        if (wci_handler_slots[0].name == NULL)
                 return;
         char path[256];
         struct wci_text text = {path, path + sizeof path};
         wci_text_add(&text, session);
         wci_text_add(&text, "/handlers.so");
         void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        for (uint32_t i = 0; library != NULL && i < wci_handler_slot_count; i++)
+        for (uint32_t i = 0; library != NULL && wci_handler_slots[i].name != NULL; i++)
                 *wci_handler_slots[i].pointer = dlsym(library, wci_handler_slots[i].name);
-        if (library == NULL)
-                (void)dlerror();
+        (void)dlerror();
 }

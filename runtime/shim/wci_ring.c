@@ -209,7 +209,7 @@ ring_in_vfork(void)
 static struct wci_ring *
 count_without_ring(uint32_t target, enum wci_loss reason)
 {
-        if (wci_segment == NULL)
+        if (wci_segment == NULL || target == UINT32_MAX)
                 return NULL;
         struct wci_count *count =
             (struct wci_count *)((char *)wci_segment + wci_segment->shared_counts) + target;
@@ -231,7 +231,7 @@ ring_in_handler(uint32_t target, uintptr_t frame)
                 wci_tls.ring = ring;
                 return ring;
         }
-        if (ring != NULL && ring->owner_pid == wci_alive->pid) {
+        if (ring != NULL && ring->owner_pid == wci_alive->pid && target != UINT32_MAX) {
                 wci_add_unlocked(&wci_ring_counts(ring, target)->calls, 1);
                 wci_add_unlocked(&wci_ring_counts(ring, target)->suppressed, 1);
         }

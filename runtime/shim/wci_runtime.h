@@ -10,18 +10,12 @@ extern WCI_HIDDEN struct wci_segment *wci_segment; /* NULL: nothing is recorded 
 extern WCI_HIDDEN bool wci_quiet;                  /* R9: a seccomp filter may be in force: no system call at all */
 
 /* From the generated part: tables of pointers to fill, handlers to look up, 1 if any target samples. */
-struct wci_slot_table {
-        const struct wci_slot *slots;
-        uint32_t count;
-};
 struct wci_handler_slot {
         const char *name;
         void **pointer;
 };
-extern WCI_HIDDEN const struct wci_slot_table wci_slot_tables[];
-extern WCI_HIDDEN const uint32_t wci_slot_table_count;
-extern WCI_HIDDEN const struct wci_handler_slot wci_handler_slots[];
-extern WCI_HIDDEN const uint32_t wci_handler_slot_count;
+extern WCI_HIDDEN const struct wci_slot *const *const wci_slot_tables[]; /* each ends with NULL, as do they */
+extern WCI_HIDDEN const struct wci_handler_slot wci_handler_slots[];     /* ends with a NULL name */
 extern WCI_HIDDEN const uint32_t wci_samples;
 extern WCI_HIDDEN const uint64_t wci_no_words[]; /* one zero word per target */
 
@@ -38,7 +32,9 @@ WCI_HIDDEN bool wci_segment_open(const char *session);
 WCI_HIDDEN void wci_clock_init(void);
 WCI_HIDDEN void wci_resolve_all(void);
 WCI_HIDDEN void wci_handlers_load(const char *session);
-WCI_HIDDEN const char *wci_session_path(void);
+WCI_HIDDEN char *const *wci_start_environment(void);
+
+WCI_HIDDEN uint32_t wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more);
 
 /* Text without libc. Every function bounds what it writes and ends it with NUL. */
 struct wci_text {

@@ -48,6 +48,9 @@ extern WCI_HIDDEN uint32_t wci_string_limit;
 
 /* From the generated part. */
 extern WCI_HIDDEN const uint32_t wci_targets;
+#ifndef WCI_TARGETS /* generated code knows the number */
+#define WCI_TARGETS wci_targets
+#endif
 extern WCI_HIDDEN const uint64_t wci_manifest_hash;
 
 /* One function pointer to fill. */
@@ -104,7 +107,7 @@ wci_ring_counts(struct wci_ring *ring, uint32_t target)
 WCI_INLINE struct wci_cell *
 wci_ring_cells(struct wci_ring *ring)
 {
-        const size_t counts = (wci_targets * sizeof(struct wci_count) + 4095u) & ~(size_t)4095u;
+        const size_t counts = (WCI_TARGETS * sizeof(struct wci_count) + 4095u) & ~(size_t)4095u;
         return (struct wci_cell *)((char *)ring + 4096 + counts);
 }
 

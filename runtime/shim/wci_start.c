@@ -18,6 +18,7 @@ struct wci_control *wci_control;
 uint32_t wci_string_limit;
 bool wci_quiet;
 static char session_path[200];
+static char **start_environment;
 
 _Static_assert(sizeof(struct wci_tls) <= 64, "R1: thread-local storage stays small");
 
@@ -27,10 +28,10 @@ wci_errno_location(void)
         return &errno;
 }
 
-const char *
-wci_session_path(void)
+char *const *
+wci_start_environment(void)
 {
-        return session_path;
+        return start_environment;
 }
 
 static const char *
@@ -144,6 +145,7 @@ wci_start(int argc, char **argv, char **environment)
         (void)argc;
         (void)argv;
         const int error = errno;
+        start_environment = environment;
         wci_resolve_all();
         const char *session = environment_value(environment, "WC_SESSION=");
         if (session != NULL && wci_control == NULL && wci_text_length(session) < sizeof session_path - 64)

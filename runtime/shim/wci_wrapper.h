@@ -16,6 +16,11 @@
         static __typeof__(wrap_##name) *wc_##name;                                                                         \
         static const struct wci_slot wci_slot_##name = {symbol, symbol_version, symbol_library, (void **)&wc_##name}
 
+/* The same for a function that only stands in for another: vprintf for printf. Its type is wc_<name>_type. */
+#define WCI_TWIN(name, symbol, symbol_library)                                                                             \
+        static wc_##name##_type *wc_##name;                                                                                \
+        static const struct wci_slot wci_slot_##name = {symbol, NULL, symbol_library, (void **)&wc_##name}
+
 #define INITIAL(name, missing)                                                                                             \
         do {                                                                                                               \
                 if (WCI_UNLIKELY(wc_##name == NULL)) {                                                                     \

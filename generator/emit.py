@@ -1,0 +1,326 @@
+"""Turns a Plan into C, a version script and the manifest. Decides nothing: policy.py, layout.py and classes.py did.
+
+Called by build.py and by ``wc-gen -o x.c``. Same plan, same bytes: sorted, no date, no absolute path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from .classes import FORWARDS, Forward, Hook, hook
+from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, success, tail_text
+from .manifest import Manifest, Symbol, Target
+from .manifest import Platform as ManifestPlatform
+from .model import CType, Plan, TargetPlan, Wrapper
+
+PART = 220
+"""Wrappers per C file: the parts of all of libc compile side by side."""
+VERSION = "0.1.0"
+REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """What a shim is compiled from."""
+
+    sources: Mapping[str, str]
+    """File name -> text of .c, .S and .h files, in the order to read them."""
+    version_script: str
+    manifest: Manifest
+    words: Sequence[int]
+    """The targets' control words as the config wants them at the start."""
+    symbols: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    """(name, version or "") of everything that the shim must export, and nothing else."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """One line of a record's struct: padding or a slot."""
+
+    text: str
+
+
+class _View:
+    """Everything that the template asks about one wrapper."""
+
+    def __init__(self, number: int, wrapper: Wrapper, target: TargetPlan, layout: Layout, forward: Forward) -> None:
+        assert wrapper.function is not None
+        self.number, self.wrapper, self.target, self.layout, self.forward = number, wrapper, target, layout, forward
+        self.function = wrapper.function
+        self.symbol = wrapper.symbol
+        self.names = parameter_names(self.function.params)
+        self.hook: Hook = hook(wrapper)
+        self.after = [line.replace("@symbol@", str(number)) for line in self.hook.after]
+        self.noreturn = wrapper.wrapper == "noreturn" or "noreturn" in self.function.attributes
+        self.entry = self.noreturn or target.record in ("entry", "both")
+        self.exit = not self.noreturn and target.record in ("exit", "both")
+        self.varargs = bool(forward.varargs) and not self.noreturn
+
+    @property
+    def prototype(self) -> str:
+        params = [p.type.declare(n) for p, n in zip(self.function.params, self.names, strict=True)]
+        if self.function.variadic:
+            params.append("...")
+        return self.function.result.declare(f"wrap_{self.symbol}({', '.join(params) or 'void'})")
+
+    @property
+    def label(self) -> str:
+        return f"wrap_{self.symbol}" if self.wrapper.version else self.symbol
+
+    @property
+    def callee(self) -> str:
+        """The typeof of the cached pointer when it is not the wrapper's own type: the v* or vector form."""
+        return self.forward.callee
+
+    @property
+    def own_type(self) -> bool:
+        return self.callee == self.symbol
+
+    @property
+    def callee_type(self) -> str:
+        """C type of a twin: the named parameters with what replaces the ellipsis."""
+        params = [p.type.declare("") for p in self.function.params]
+        if self.wrapper.wrapper == "exec-list":
+            params = [params[0], "char *const *", *(["char *const *"] if self.symbol.endswith("le") else [])]
+        else:
+            params.append("__builtin_va_list")
+        return self.function.result.declare(f"wc_{self.callee}_type({', '.join(params)})")
+
+    @property
+    def arguments(self) -> str:
+        """The call's arguments, with what hooks put in place of some."""
+        if self.hook.environment:
+            return ", ".join("new_environment" if a == self.hook.environment else self.spawned(a) for a in self.split())
+        return self.forward.arguments
+
+    def split(self) -> list[str]:
+        return self.forward.arguments.split(", ")
+
+    def spawned(self, argument: str) -> str:
+        return "spawned" if self.symbol.startswith("posix_spawn") and argument == self.names[0] else argument
+
+    @property
+    def clocks(self) -> str:
+        clock = {"two": "3u", "one": "1u", "none": "0u"}
+        return clock[self.target.clock]
+
+    @property
+    def returns(self) -> bool:
+        return self.function.result.kind != "void"
+
+    @property
+    def result(self) -> str:
+        return self.function.result.declare("ret")
+
+    @property
+    def argument(self) -> str:
+        for param, name in zip(self.function.params, self.names, strict=True):
+            if param.type.kind == "pointer":
+                return f"(uint64_t)(uintptr_t){name}"
+            return f"(uint64_t){name}" if param.type.kind in ("int", "bool") else "0"
+        return "0"
+
+    @property
+    def result_word(self) -> str:
+        type_ = self.function.result
+        if type_.kind == "pointer":
+            return "(uint64_t)(uintptr_t)ret"
+        if type_.kind == "float":
+            return "wci_double_bits((double)ret)"
+        if type_.kind in ("int", "bool") and type_.size <= 8:
+            return "(uint64_t)(int64_t)ret" if type_.signed else "(uint64_t)ret"
+        return "0"
+
+    @property
+    def missing(self) -> str:
+        return missing(self.function.result, self.wrapper.annotation.fail if self.wrapper.annotation else "", self.noreturn)
+
+    @property
+    def succeeded(self) -> str:
+        return success(self.layout.symbol.result.fail, self.function.result)
+
+    @property
+    def members(self) -> list[str]:
+        return list(record_members(self.layout.slots))
+
+    @property
+    def stores(self) -> list[str]:
+        return list(self.store_lines(entry=False))
+
+    @property
+    def entry_stores(self) -> list[str]:
+        return list(self.store_lines(entry=True))
+
+    def store_lines(self, entry: bool) -> Iterator[str]:
+        kept = {c.blob: c for c in self.layout.captures}
+        for slot in self.layout.slots:
+            if slot.name in kept:
+                capture = kept[slot.name]
+                if entry and not capture.before:
+                    yield f"args->{slot.name} = (struct wci_blob){{0}};"
+                else:
+                    yield f"args->{slot.name} = wci_capture_put(args, at_{capture.name}, &kept_{capture.name});"
+            elif entry and slot.name == "ret_value":
+                continue
+            elif slot.copy:
+                yield f"__builtin_memcpy(args->{slot.name}, {slot.value}, {slot.size});"
+            else:
+                yield f"args->{slot.name} = {slot.value};"
+
+    @property
+    def registers(self) -> list[tuple[str, str, str]]:
+        """(register or stack slot, parameter, its type) for handlers, by the calling convention."""
+        integers = [
+            (name, param.type)
+            for param, name in zip(self.function.params, self.names, strict=True)
+            if param.type.kind in ("pointer", "int", "bool") and param.type.size <= 8
+        ]
+        places = [*(f"regs.{r}" for r in REGISTERS), *(f"stack[{i}]" for i in range(1, 40))]
+        return [(place, name, type_.declare("")) for place, (name, type_) in zip(places, integers, strict=False)]
+
+    @property
+    def optional_registers(self) -> list[tuple[str, str]]:
+        """(register, optional word) behind the named parameters."""
+        used = len(self.registers)
+        return [(f"regs.{r}", name) for r, name in zip(REGISTERS[used:], self.forward.optional, strict=False)]
+
+    @property
+    def stack_words(self) -> int:
+        return max(1, len(self.registers) - 5)
+
+    @property
+    def result_type(self) -> str:
+        return self.function.result.declare("")
+
+    @property
+    def integer_result(self) -> bool:
+        return self.function.result.kind in ("pointer", "int", "bool")
+
+
+def missing(result: CType, fail: str, noreturn: bool) -> str:
+    """Return what a wrapper does when its function exists nowhere."""
+    if noreturn:
+        return "wci_syscall3(SYS_exit_group, 127, 0, 0)"
+    if result.kind == "void":
+        return "return"
+    if result.kind in ("struct", "complex"):
+        return f"return ({result.declare('')}){{0}}"
+    if result.kind == "int" and fail in ("-1", "<0", "EOF"):
+        return "return -1"
+    return "return ENOSYS" if fail == "errno" else "return 0"
+
+
+def record_members(slots: Sequence[Slot]) -> Iterator[str]:
+    """Yield the members of the struct that lies over a record, padding included."""
+    at, pads = 36, 0
+    yield "uint8_t head[36];"
+    for slot in slots:
+        if slot.offset > at:
+            yield f"uint8_t pad{pads}[{slot.offset - at}];"
+            pads += 1
+        declared = slot.c_type.replace("@", slot.name) if "@" in slot.c_type else f"{slot.c_type} {slot.name}"
+        yield f"{declared}; /* {slot.offset} */"
+        at = slot.offset + slot.size
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the template environment. Undefined names are errors: a template may not guess."""
+    loader = jinja2.FunctionLoader(lambda name: (resources.files("wc_intercept.templates") / name).read_text())
+    return jinja2.Environment(
+        loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def emit(plan: Plan) -> Emission:
+    """Return the C, the version script and the manifest of *plan*."""
+    structs = Structs()
+    views: list[_View] = []
+    symbols: list[Symbol] = []
+    tails: list[dict[str, Any]] = []
+    for number, wrapper in enumerate(plan.wrappers):
+        target = plan.targets[wrapper.target]
+        if wrapper.wrapper == "tail-jump" or wrapper.function is None:
+            layout = build_tail_jump(wrapper, target)
+            tails.append(tail_view(number, wrapper))
+        else:
+            forward = FORWARDS[wrapper.wrapper](wrapper)
+            noreturn = wrapper.wrapper == "noreturn" or "noreturn" in wrapper.function.attributes
+            layout = build(wrapper, target, structs, forward.optional, bool(forward.varargs) and not noreturn)
+            views.append(_View(number, wrapper, target, layout, forward))
+        symbols.append(layout.symbol)
+    return Emission(
+        sources=sources(plan, views, tails),
+        version_script=version_script(plan.wrappers),
+        manifest=make_manifest(plan, symbols, structs),
+        words=[control_word(target) for target in plan.targets],
+        symbols=sorted((wrapper.symbol, wrapper.version) for wrapper in plan.wrappers),
+    )
+
+
+def control_word(target: TargetPlan) -> int:
+    """Return the target's control word at the start (wc_abi.h: bit 0 on, bit 1 drop, 32..63 frequency)."""
+    on = 0 if target.internal else 1
+    return on | (2 if target.on_full == "drop" else 0) | 1 << 16 | (target.frequency << 32)
+
+
+def tail_view(number: int, wrapper: Wrapper) -> dict[str, Any]:
+    return {
+        "number": number, "symbol": wrapper.symbol, "target": wrapper.target, "text": tail_text(wrapper),
+        "library": wrapper.library, "version": wrapper.version, "vfork": wrapper.symbol in ("vfork", "__vfork"),
+        "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol,
+        "origin": wrapper.function.origin if wrapper.function else wrapper.detail,
+    }  # fmt: skip
+
+
+def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]]) -> dict[str, str]:
+    parts = [views[at : at + PART] for at in range(0, len(views), PART)] or [[]]
+    texts: dict[str, str] = {}
+    for index, part in enumerate(parts):
+        texts[f"hooks_{index:02d}.c"] = environment().get_template("wrappers.c.j2").render(
+            plan=plan, views=part, part=index, slots=part_slots(part), handlers=part_handlers(part)
+        )
+    texts["hooks_tail.S"] = environment().get_template("tail.S.j2").render(tails=tails)
+    texts["hooks_main.c"] = environment().get_template("main.c.j2").render(
+        plan=plan, parts=range(len(parts)), tails=tails,
+        handlers=sorted({h for v in views for h in (v.target.back_enter, v.target.back_exit) if h}),
+        samples=any(target.frequency > 1 for target in plan.targets),
+    )  # fmt: skip
+    return texts
+
+
+def part_slots(part: Sequence[_View]) -> list[_View]:
+    """One view per cached pointer: vprintf serves both printf and itself."""
+    own = {view.callee: view for view in part if view.own_type}
+    twins = {view.callee: view for view in part if not view.own_type and view.callee not in own}
+    return [view for _, view in sorted({**twins, **own}.items())]
+
+
+def part_handlers(part: Sequence[_View]) -> list[str]:
+    return sorted({h for view in part for h in (view.target.back_enter, view.target.back_exit) if h})
+
+
+def version_script(wrappers: Sequence[Wrapper]) -> str:
+    """Return the version script: one empty node per version; hidden visibility does the hiding."""
+    versions = sorted({wrapper.version for wrapper in wrappers if wrapper.version})
+    return "".join(f"{version} {{ }};\n" for version in versions)
+
+
+def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manifest:
+    targets = [
+        Target(t.name, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency, on_full=t.on_full,
+               back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
+        for t in plan.targets
+    ]  # fmt: skip
+    platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)
+    return Manifest(
+        tool=VERSION, platform=platform, targets=targets, symbols=symbols, names=dict(plan.names), structs=structs.layouts,
+        coverage=list(plan.coverage), handlers=plan.handlers, preload=plan.preload, logger=plan.logger,
+        ring_size=plan.ring_size, on_full=plan.on_full, block_ms=plan.block_ms, string_limit=plan.string_limit,
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+/*
+ * wci_hooks.c: what some wrappers do besides recording (see wci_hooks.h).
+ *
+ * Rules: R1 (nothing here allocates; environments are built on the wrapper's stack, since a vfork child may call
+ * exec), R2, R9 (before a seccomp filter is installed the runtime turns quiet for good).
+ */
+#include "wci_hooks.h"
+#include "wci_runtime.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+static struct wci_ring *
+exec_ring(struct wci_call *call, bool traced)
+{
+        if (traced)
+                return call->ring;
+        if (wci_segment == NULL || wci_words == wci_no_words)
+                return NULL;
+        struct wci_ring *ring = wci_tls.ring;
+        if (ring != NULL && ring->owner_pid == wci_alive->pid)
+                return ring;
+        return wci_ring_acquire(UINT32_MAX, 0);
+}
+
+void
+wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *path, uint32_t pid)
+{
+        struct wci_call own = {.ring = exec_ring(call, traced), .target = UINT32_MAX};
+        if (own.ring == NULL)
+                return;
+        if (traced) {
+                own = *call;
+                wci_count_returned(call);
+        }
+        own.clock = traced ? call->clock : wci_clock();
+        own.duration = WCI_NO_DURATION;
+        own.error = 0;
+        uint32_t cells = 1;
+        struct wci_capture text = wci_capture_text(path, WCI_PATH_LIMIT, false);
+        wci_capture_fit(&text, &cells);
+        const struct wci_record_head record = wci_record(&own, symbol, WCI_EXEC, cells, traced);
+        if (record.first == NULL)
+                return;
+        struct wci_exec args = {wci_capture_put(record.first, 1, &text), pid};
+        if (pid == 0)
+                args.pid = own.ring->record_pid;
+        __builtin_memcpy(record.first->args, &args, sizeof args);
+        wci_commit(&record);
+}
+
+/* LD_PRELOAD and WC_SESSION as this process was started with. */
+static const char *
+own_entry(const char *prefix)
+{
+        for (char *const *entry = wci_start_environment(); entry != NULL && *entry != NULL; entry++)
+                if (wci_text_starts(*entry, prefix))
+                        return *entry;
+        return NULL;
+}
+
+static bool
+has_entry(char *const *environment, const char *prefix)
+{
+        for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++)
+                if (wci_text_starts(*entry, prefix))
+                        return true;
+        return false;
+}
+
+/* Returns how many pointers the new environment takes, without its NULL; 0: leave the environment as it is. */
+uint32_t
+wci_environment_more(char *const *environment)
+{
+        if (wci_control == NULL || wci_control->follow != WCI_FOLLOW_ALL)
+                return 0;
+        if (has_entry(environment, "WC_SESSION=") && has_entry(environment, "LD_PRELOAD="))
+                return 0;
+        uint32_t entries = 2;
+        for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++)
+                entries++;
+        return entries;
+}
+
+char *const *
+wci_environment_with(char *const *environment, char **room)
+{
+        if (room == NULL)
+                return environment;
+        char **to = room;
+        const char *ours[2] = {own_entry("LD_PRELOAD="), own_entry("WC_SESSION=")};
+        for (uint32_t i = 0; i < 2; i++)
+                if (ours[i] != NULL)
+                        *to++ = (char *)(uintptr_t)ours[i];
+        for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++)
+                if (!wci_text_starts(*entry, "LD_PRELOAD=") && !wci_text_starts(*entry, "WC_SESSION="))
+                        *to++ = *entry;
+        *to = NULL;
+        return room;
+}
+
+static void
+turn_quiet(void)
+{
+        wci_quiet = true;
+        if (wci_segment != NULL)
+                wci_segment->quiet = 1;
+}
+
+void
+wci_hook_prctl(int option, unsigned long argument)
+{
+        (void)argument;
+        if (option == PR_SET_SECCOMP)
+                turn_quiet();
+}
+
+void
+wci_hook_syscall(long number)
+{
+        if (number == SYS_seccomp)
+                turn_quiet();
+}
+
+/* mlockall would fault in and lock every ring: give up those that nobody has claimed. */
+void
+wci_hook_mlockall(void)
+{
+        if (wci_segment == NULL)
+                return;
+        const uint32_t keep = wci_segment->rings_used + 1;
+        if (keep >= wci_segment->rings)
+                return;
+        const uint64_t from = wci_segment->first_ring + wci_segment->ring_stride * keep;
+        wci_segment->rings = keep;
+        wci_syscall3(SYS_munmap, (char *)wci_segment + from, wci_segment->size - from, 0);
+}
+
+/*
+ * R3: the only guard there is. While a handler runs, the thread has no ring: its intercepted calls come to
+ * wci_ring_acquire, which counts them as suppressed.
+ */
+void
+wci_handler_run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs)
+{
+        const int error = errno;
+        struct wci_ring *ring = wci_tls.ring;
+        wci_tls.suspended = call->ring;
+        wci_tls.handler_frame = (uintptr_t)__builtin_frame_address(0);
+        wci_tls.ring = NULL;
+        handler(regs, (int)call->ring->record_pid);
+        wci_tls.ring = ring;
+        wci_tls.handler_frame = 0;
+        wci_tls.suspended = NULL;
+        errno = error;
+}

@@ -1,0 +1,17 @@
+/* wci_tail.h: the table behind the tail-jump stubs. Filled by generated code, read by wci_tail.c. */
+#ifndef WCI_TAIL_H
+#define WCI_TAIL_H
+
+#include "wci_shim.h"
+
+struct wci_tail {
+        const struct wci_slot *slot;
+        uint32_t target;
+        uint16_t symbol;
+        int8_t text;   /* number of the register that holds a string, -1: none */
+        uint8_t vfork; /* the caller's memory and thread-local storage are about to be shared with a child */
+};
+
+extern WCI_HIDDEN const struct wci_tail wci_tails[];
+
+#endif
