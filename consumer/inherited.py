@@ -1,17 +1,17 @@
 """What wc-run inherited from whoever started it, so that the program can inherit the same.
 
-Called by run.py first of all. The note is written by native/wc_run.c, before Python changed anything; without one (``python
--m wc_intercept.consumer.run``) the usual is assumed: nothing ignored that Python ignores. Reading it removes every trace of
-it from the environment. Imports nothing that costs: the private ``_signal`` is what ``signal`` wraps in enums (3 ms).
+Called by run.py first of all. The note is written by native/wc_run.c, before Python changed anything; without one
+(``python -m wc_intercept.consumer.run``) the usual is assumed: nothing ignored that Python ignores. Reading it removes
+every trace of it from the environment.
 """
 
 from __future__ import annotations
 
 import os
 
-import _signal
+from .signals import calls as signal
 
-PYTHON_IGNORES = (_signal.SIGPIPE, _signal.SIGXFSZ)
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Inherited:
@@ -32,7 +32,7 @@ class Inherited:
 def read() -> Inherited:
     """Return what was inherited, and clean our own environment of the note."""
     note = os.environb.pop(b"WC_RUN", b"").split(b":")
-    blocked = {int(number) for number in _signal.pthread_sigmask(_signal.SIG_BLOCK, ())}
+    blocked = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
     ignored: set[int] = set()
     if len(note) == 4 and note[0] == b"%d" % os.getpid():
         ignored, blocked = _members(int(note[1], 16)), _members(int(note[2], 16))
@@ -46,7 +46,10 @@ def _members(mask: int) -> set[int]:
 
 
 def occupy_standard_descriptors() -> None:
-    """Open /dev/null where 0, 1 or 2 are closed, so that no file of ours gets their number. The program sees them closed."""
+    """Open /dev/null where 0, 1 or 2 are closed, so that no file of ours gets their number.
+
+    The program sees them closed, as it would have.
+    """
     while True:
         descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if descriptor > 2:

@@ -1,8 +1,8 @@
 """Starts the program under the shim: found, judged, given its environment, exec'd.
 
 Called by run.py and api.py. Rules: nothing runs before everything that can be refused has been looked at; the program
-gets the signal dispositions, mask, affinity, descriptors and terminal that it would have had without us; every file of ours
-is close-on-exec. posix_spawn does it: it costs 0.6 ms where fork costs more the more Python has loaded, and it
+gets the signal dispositions, mask, affinity, descriptors and terminal that it would have had without us; every file
+of ours is close-on-exec. posix_spawn does it: it costs 0.6 ms where fork costs more the more Python has loaded, and it
 returns the error of the exec itself.
 
 Absent on purpose: waiting for the program (life.py) and the session (session.py).
@@ -13,15 +13,14 @@ from __future__ import annotations
 import errno
 import os
 
-import _signal
-
 from .inherited import Inherited
 from .program import Program, find, inspect, why_not_preloadable
 from .refusal import NOT_EXECUTABLE, NOT_FOUND, Refusal
+from .signals import calls as signal
 
 OURS_BLOCKED = (
-    _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD, _signal.SIGTSTP, _signal.SIGTTIN,
-    _signal.SIGTTOU, _signal.SIGCONT, _signal.SIGUSR1, _signal.SIGUSR2,
+    signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGTSTP, signal.SIGTTIN,
+    signal.SIGTTOU, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
 
 
@@ -75,7 +74,7 @@ def check_preload_path(path: str) -> str:
 
 def block_signals() -> None:
     """Keep our signals pending from before the program exists until life.py waits for them."""
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, OURS_BLOCKED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, OURS_BLOCKED)
 
 
 def start(program: Program, words: list[str], variables: dict[bytes, bytes], inherited: Inherited) -> int:

@@ -4,7 +4,7 @@ Called by live.py in its loop. All signals that matter are blocked (launch.block
 sigtimedwait, which is also how wc-run sleeps: no handler runs anywhere, nothing is lost between a look and a sleep.
 
     SIGINT, SIGQUIT   ignored: a terminal sends them to the program as well
-    SIGTERM, SIGHUP   passed on to the program (but a hangup of the terminal, which it got itself); wc-run goes on draining
+    SIGTERM, SIGHUP   passed on to the program (but for what the terminal sent to both); wc-run goes on draining
     SIGTSTP, SIGTTIN, SIGTTOU   not for us: wc-run stops when the program has stopped, so that the shell sees it stop
     SIGCHLD           the program ended, stopped or went on
     SIGUSR1, SIGUSR2  given to whoever runs the session
@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import os
 
-import _signal
-
 from .launch import OURS_BLOCKED
+from .signals import calls as signal
 
 FROM_KERNEL = 0x80  # si_code SI_KERNEL: the terminal's own signals
 
@@ -32,25 +31,25 @@ class Life:
         self.status = 0
         self.stopped_by = 0
         self.requests: list[int] = []
-        for number in (_signal.SIGINT, _signal.SIGQUIT):
-            _signal.signal(number, _signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
 
     def wait(self, seconds: float) -> None:
         """Sleep until a signal comes or *seconds* have passed; act on it and on all others that are pending."""
-        found = _signal.sigtimedwait(OURS_BLOCKED, seconds)
+        found = signal.sigtimedwait(OURS_BLOCKED, seconds)
         while found is not None:
             self._act(found.si_signo, found.si_code)
-            found = _signal.sigtimedwait(OURS_BLOCKED, 0)
+            found = signal.sigtimedwait(OURS_BLOCKED, 0)
 
     def _act(self, number: int, code: int) -> None:
-        if number == _signal.SIGCHLD:
+        if number == signal.SIGCHLD:
             self.look()
-        elif number in (_signal.SIGUSR1, _signal.SIGUSR2):
+        elif number in (signal.SIGUSR1, signal.SIGUSR2):
             self.requests.append(number)
-        elif number in (_signal.SIGTERM, _signal.SIGHUP) and not self.ended and not self._had_it(code):
+        elif number in (signal.SIGTERM, signal.SIGHUP) and not self.ended and not self._had_it(code):
             os.kill(self.pid, number)
             if self.stopped_by:
-                os.kill(self.pid, _signal.SIGCONT)
+                os.kill(self.pid, signal.SIGCONT)
 
     def _had_it(self, code: int) -> bool:
         """Whether the terminal sent this, and so to the program as well."""
@@ -76,16 +75,16 @@ class Life:
     def stop_with_it(self) -> None:
         """Stop as the program did; return when continued. Whoever continued wc-run alone meant the program too."""
         number, self.stopped_by = self.stopped_by, 0
-        if number not in (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU):
-            number = _signal.SIGSTOP
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+        if number not in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            number = signal.SIGSTOP
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
         os.kill(os.getpid(), number)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
+        signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
         pid, status = os.waitpid(self.pid, os.WNOHANG | os.WCONTINUED)
         if pid != 0 and not os.WIFCONTINUED(status):
             self.ended, self.status = True, status
         elif pid == 0:
-            os.kill(self.pid, _signal.SIGCONT)
+            os.kill(self.pid, signal.SIGCONT)
 
 
 def exit_code(status: int) -> int:
@@ -100,9 +99,9 @@ def die_as(status: int) -> int:
         return code
     number = -code
     _forbid_core()
-    if number not in (_signal.SIGKILL, _signal.SIGSTOP):
-        _signal.signal(number, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
     os.kill(os.getpid(), number)
     return 128 + number
 

@@ -25,7 +25,8 @@ class Log:
             try:
                 self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             except OSError as error:
-                raise UserError(f"cannot open the log: {error.strerror}", path, "it is the config's logger_path") from None
+                why = "it is the config's logger_path"
+                raise UserError(f"cannot open the log: {error.strerror}", path, why) from None
 
     def note(self, message: str) -> None:
         """Start, stop, changes: to the log, and to standard error with -v."""

@@ -1,9 +1,9 @@
 """wc-run's command line: the table of options, and the few lines that read it.
 
-Called by run.py before anything else. Rules: options end at the first word that is not one, or at ``--``; short ones may
-be joined (``-Ty``) and carry their value (``-s64``), long ones take ``--name=value`` or the next word; an option that is
-not built yet is refused by name. Imports nothing: the program waits for it (getopt alone pulls in gettext and re, and
-click takes 30 ms).
+Called by run.py before anything else. Rules: options end at the first word that is not one, or at ``--``; short ones
+may be joined (``-Ty``) and carry their value (``-s64``), long ones take ``--name=value`` or the next word; an option
+that is not built yet is refused by name. Imports nothing: the program waits for it (getopt alone pulls in gettext and
+re, and click takes 30 ms).
 
 Absent on purpose: what the values mean beyond their spelling (run.py), and wc-report's options (report.py, by click).
 """
@@ -83,7 +83,7 @@ class Options:
         self.on_full: str | None = None
         self.ring_size: int | None = None
         self.engine = "auto"
-        self.l = False  # noqa: E741 - the option's name
+        self.l = False
         self.attach: str | None = None
         self.verbose = False
         self.version = False
@@ -198,7 +198,8 @@ def _refuse(options: Options) -> None:
     if options.engine == "ptrace":
         raise Refusal("--engine ptrace is not built yet", try_="--engine preload")
     if options.format == "wc" and options.output is None:
-        raise Refusal("--format wc needs -o FILE", "", "recorded cells are no text", "wc-run --format wc -o trace.wc ...")
+        try_ = "wc-run --format wc -o trace.wc ..."
+        raise Refusal("--format wc needs -o FILE", "", "recorded cells are no text", try_)
     given = [name for name in ("preload", "config", "trace") if getattr(options, name) is not None]
     if len(given) > 1:
         raise Refusal(f"--{given[0]} and --{given[1]} exclude each other", "", "both say what to intercept")

@@ -152,7 +152,7 @@ def _read_dynamic(program: Program, dynamic: bytes, loads: list[tuple[int, int, 
 
 
 def _why_secure(path: bytes, status: os.stat_result) -> str:
-    """Why the kernel would raise privileges at exec, so that the dynamic linker ignores LD_PRELOAD; "" if it would not."""
+    """Why exec would raise privileges, so that the dynamic linker ignores LD_PRELOAD; "" if it would not."""
     reason = ""
     if status.st_mode & 0o4000 and status.st_uid != os.getuid():
         reason = f"setuid to user {status.st_uid}"

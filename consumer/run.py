@@ -25,10 +25,7 @@ from .session import SessionDirectory, SessionOptions
 from .settings import Settings
 from .settings import read as read_settings
 from .shim import read_manifest
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .session import Stored
+from .signals import calls as signal
 
 POLICIES = {"block": abi.BLOCK, "drop": abi.DROP, "overwrite": abi.OVERWRITE}
 FOLLOWS = {"none": abi.FOLLOW_NONE, "default": abi.FOLLOW_DEFAULT, "all": abi.FOLLOW_ALL}
@@ -125,7 +122,12 @@ def open_output(path: str | None) -> int:
 
 
 def start(
-    given: options.Options, inherited: Inherited, program: Program, settings: Settings, session: SessionDirectory, log: Log
+    given: options.Options,
+    inherited: Inherited,
+    program: Program,
+    settings: Settings,
+    session: SessionDirectory,
+    log: Log,
 ) -> int:
     """Start the program and return its pid."""
     preload = [launch.check_preload_path(session.shim_link)]
@@ -156,10 +158,8 @@ def _print(message: str) -> int:
 
 def _interrupted() -> int:
     """^C before the program ran: end as any program would."""
-    import _signal
-
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    os.kill(os.getpid(), _signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
     return 130
 
 

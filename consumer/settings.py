@@ -1,8 +1,8 @@
 """What a shim asks of its session, read from the end of its manifest without decoding the rest.
 
-Called by run.py before the program starts: msgspec costs 30 ms, the manifest of all of libc megabytes. Rules: the JSON is
-``manifest.encode``'s own (fields in the order of their definition, defaults left out, so that these stand at its end);
-inside a JSON string a quote is always escaped, so that what looks like a key is one.
+Called by run.py before the program starts: msgspec costs 30 ms, and the manifest of all of libc has megabytes. Rules:
+the JSON is ``manifest.encode``'s own (fields in the order of their definition, defaults left out, so that these stand
+at its end); inside a JSON string a quote is always escaped, so that what looks like a key is one.
 
 Absent on purpose: everything else in the manifest (generator/manifest.py decodes it, later).
 """

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from wc_intercept.consumer import launch, program
 from wc_intercept.consumer.inherited import Inherited
 from wc_intercept.consumer.refusal import Refusal

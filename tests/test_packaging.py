@@ -10,7 +10,6 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
-
 from conftest import BIN, TESTS, Run
 
 EXAMPLE = TESTS.parent / "examples" / "cmake"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from wc_intercept.consumer import settings
 from wc_intercept.generator import manifest
 
