@@ -6,7 +6,7 @@ Called by build.py and by ``wc-gen -o x.c``. Same plan, same bytes: sorted, no d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,6 +22,9 @@ from .model import CType, Plan, TargetPlan, Wrapper
 PART = 220
 """Wrappers per C file: the parts of all of libc compile side by side."""
 VERSION = "0.1.0"
+BEFORE_TAIL = {"vfork": "WCI_TAIL_VFORK", "__vfork": "WCI_TAIL_VFORK", "__libc_start_main": "WCI_TAIL_START"}
+"""What a tail-jump does besides recording."""
+START = "__libc_start_main"
 REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 
 
@@ -240,6 +243,7 @@ def environment() -> jinja2.Environment:
 
 def emit(plan: Plan) -> Emission:
     """Return the C, the version script and the manifest of *plan*."""
+    plan = with_start(plan)
     structs = Structs()
     views: list[_View] = []
     symbols: list[Symbol] = []
@@ -264,6 +268,16 @@ def emit(plan: Plan) -> Emission:
     )
 
 
+def with_start(plan: Plan) -> Plan:
+    """Return *plan* with the point where C handlers are loaded: __libc_start_main, wrapped for the runtime's own sake."""
+    handled = any(target.back_enter or target.back_exit for target in plan.targets)
+    if not handled or any(wrapper.symbol == START for wrapper in plan.wrappers):
+        return plan
+    target = TargetPlan(START, internal=True)
+    wrapper = Wrapper(START, len(plan.targets), "tail-jump", detail="loads the handler library")
+    return replace(plan, targets=(*plan.targets, target), wrappers=(*plan.wrappers, wrapper))
+
+
 def control_word(target: TargetPlan) -> int:
     """Return the target's control word at the start (wc_abi.h: bit 0 on, bit 1 drop, 32..63 frequency)."""
     on = 0 if target.internal else 1
@@ -273,7 +287,7 @@ def control_word(target: TargetPlan) -> int:
 def tail_view(number: int, wrapper: Wrapper) -> dict[str, Any]:
     return {
         "number": number, "symbol": wrapper.symbol, "target": wrapper.target, "text": tail_text(wrapper),
-        "library": wrapper.library, "version": wrapper.version, "vfork": wrapper.symbol in ("vfork", "__vfork"),
+        "library": wrapper.library, "version": wrapper.version, "before": BEFORE_TAIL.get(wrapper.symbol, "0"),
         "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol,
         "origin": wrapper.function.origin if wrapper.function else wrapper.detail,
     }  # fmt: skip

@@ -5,11 +5,15 @@
  * and libraries beyond libc, which are looked up at the first call only: a failed dlsym allocates, and a program that
  * never loads libm would pay for 800 failures.  Order: RTLD_NEXT (an allocator preloaded behind us stays in charge),
  * then the library by its soname, for one that a plugin pulled in locally.  R2: errno stays what it was.
+ *
+ * No dlopen before libc has run its own constructor: dlopen would run it, with the argc, argv and environ that only
+ * this constructor sets, all zero, and main would find no environment.  environ tells: it is never NULL afterwards.
  */
 #include "wci_runtime.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <unistd.h>
 
 static void *
 look_up(void *handle, const struct wci_slot *slot)
@@ -23,7 +27,7 @@ wci_resolve(const struct wci_slot *slot)
         const int error = errno;
         wci_tls.resolving++;
         void *found = look_up(RTLD_NEXT, slot);
-        if (found == NULL) {
+        if (found == NULL && environ != NULL) {
                 void *library = dlopen(slot->library != NULL ? slot->library : "libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
                 if (library != NULL)
                         found = look_up(library, slot);
@@ -44,12 +48,17 @@ wci_resolve_all(void)
                                 wci_resolve(*slot);
 }
 
-/* The session's link to the handler library: the shim itself knows no path. */
+/*
+ * Load the handler library through the session's link (the shim itself knows no path). Called when the program's
+ * _start has come to __libc_start_main: all libraries are initialised, none of the program's own code has run.
+ */
 void
-wci_handlers_load(const char *session)
+wci_handlers_load(void)
 {
-        if (wci_handler_slots[0].name == NULL)
+        const char *session = wci_session_path();
+        if (wci_handler_slots[0].name == NULL || session[0] == '\0')
                 return;
+        const int error = errno;
         char path[256];
         struct wci_text text = {path, path + sizeof path};
         wci_text_add(&text, session);
@@ -58,4 +67,5 @@ wci_handlers_load(const char *session)
         for (uint32_t i = 0; library != NULL && wci_handler_slots[i].name != NULL; i++)
                 *wci_handler_slots[i].pointer = dlsym(library, wci_handler_slots[i].name);
         (void)dlerror();
+        errno = error;
 }

@@ -31,7 +31,8 @@ WCI_HIDDEN int *wci_errno_location(void);
 WCI_HIDDEN bool wci_segment_open(const char *session);
 WCI_HIDDEN void wci_clock_init(void);
 WCI_HIDDEN void wci_resolve_all(void);
-WCI_HIDDEN void wci_handlers_load(const char *session);
+WCI_HIDDEN void wci_handlers_load(void);
+WCI_HIDDEN const char *wci_session_path(void);
 WCI_HIDDEN char *const *wci_start_environment(void);
 
 WCI_HIDDEN uint32_t wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more);

@@ -28,6 +28,12 @@ wci_errno_location(void)
         return &errno;
 }
 
+const char *
+wci_session_path(void)
+{
+        return session_path;
+}
+
 char *const *
 wci_start_environment(void)
 {
@@ -133,7 +139,6 @@ start_session(const char *session, char **environment)
                 return;
         }
         wci_ring_first();
-        wci_handlers_load(session_path);
         __atomic_store_n(&wci_words, (const uint64_t *)((char *)control + WCI_CONTROL_WORDS), __ATOMIC_RELEASE);
         if (control->follow == WCI_FOLLOW_NONE)
                 forget_environment(environment, session_path);

@@ -6,6 +6,8 @@
  */
 #include "wci_tail.h"
 
+#include "wci_runtime.h"
+
 #include <errno.h>
 
 WCI_HIDDEN void *wci_tail_enter(uint32_t index, const uint64_t *registers);
@@ -54,10 +56,12 @@ wci_tail_enter(uint32_t index, const uint64_t *registers)
         const struct wci_tail *tail = &wci_tails[index];
         if (WCI_UNLIKELY(*tail->slot->pointer == NULL))
                 wci_resolve(tail->slot);
+        if (tail->before == WCI_TAIL_START)
+                wci_handlers_load();
         struct wci_call call;
         if (wci_enter(&call, tail->target, tail->symbol, registers[0], WCI_CLOCK_AT_ENTRY))
                 record_entry(tail, registers, &call);
-        if (tail->vfork && wci_tls.ring != NULL && wci_tls.ring->owner_pid == wci_alive->pid) {
+        if (tail->before == WCI_TAIL_VFORK && wci_tls.ring != NULL && wci_tls.ring->owner_pid == wci_alive->pid) {
                 wci_tls.vfork = wci_tls.ring;
                 wci_tls.ring = NULL;
         }

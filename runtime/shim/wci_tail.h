@@ -9,8 +9,11 @@ struct wci_tail {
         uint32_t target;
         uint16_t symbol;
         int8_t text;   /* number of the register that holds a string, -1: none */
-        uint8_t vfork; /* the caller's memory and thread-local storage are about to be shared with a child */
+        uint8_t before; /* WCI_TAIL_* */
 };
+
+#define WCI_TAIL_VFORK 1 /* the caller's memory and thread-local storage are about to be shared with a child */
+#define WCI_TAIL_START 2 /* the program is about to start: load its handlers */
 
 extern WCI_HIDDEN const struct wci_tail wci_tails[];
 
