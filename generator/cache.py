@@ -98,6 +98,16 @@ class Cache:
                 entry.unlink(missing_ok=True)
 
 
+def identity(path: str | Path) -> str:
+    """Return what tells two versions of a file apart without reading it."""
+    try:
+        real = Path(path).resolve()
+        facts = real.stat()
+    except OSError:
+        return f"{path} is missing"
+    return f"{real} {facts.st_size} {facts.st_mtime_ns}"
+
+
 def _usable(root: Path) -> bool:
     """Make the directory; whether it is ours to write to. Code is run from there: nobody else may."""
     try:

@@ -21,12 +21,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from .cache import Cache
+from .cache import Cache, identity
 from .errors import UserError
 from .manifest import Manifest, encode
 
 if TYPE_CHECKING:
-    from .model import Plan
+    from .model import Plan, Platform
 
 COMPILE = (
     "-std=gnu11",
@@ -108,7 +108,7 @@ def compile_shim(
 
 def write_c(emission: Emission, output: Path) -> list[Path]:
     """Write the generated C alone: *output*, and beside it what does not fit one file. Return what was written."""
-    names = sorted(emission.sources)
+    names = list(emission.sources)
     first = next((name for name in names if name.endswith(".c")), names[0])
     targets = {first: output}
     for name in names:
@@ -137,11 +137,13 @@ def find_compiler(name: str) -> str:
     return found
 
 
-def identity(compiler: str) -> str:
-    """Return what tells two compilers apart without running them."""
-    path = Path(compiler).resolve()
-    facts = path.stat()
-    return f"{path} {facts.st_size} {facts.st_mtime_ns}"
+def dependencies(platform: Platform, headers: Sequence[str], include: Sequence[str]) -> list[str]:
+    """Return the files that including *headers* reads."""
+    text = "".join(f"#include <{header}>\n" for header in headers)
+    command = [find_compiler(platform.compiler), *(f"-I{folder}" for folder in include), "-E", "-M", "-x", "c", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", env=_environment())
+    files = done.stdout.replace("\\\n", " ").split()[1:]
+    return [file for file in files if file != "-"]
 
 
 class Job:
@@ -153,12 +155,10 @@ class Job:
         self.what = what
 
     def run(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if key not in IGNORED}
-        environment["LC_ALL"] = "C"
         done = subprocess.run(
             self.command,
             cwd=self.directory,
-            env=environment,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -169,6 +169,10 @@ class Job:
             lines = [line for line in said.splitlines() if line.strip()][:MOST_LINES]
             why = "\n".join(lines) or f"it ended with status {done.returncode}"
             raise UserError(f"{Path(self.command[0]).name} cannot build {self.what}", why=why, try_=LOOK)
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in IGNORED} | {"LC_ALL": "C"}
 
 
 def run_all(jobs: Iterable[Job]) -> None:
