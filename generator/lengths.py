@@ -1,8 +1,9 @@
 """Length expressions of the annotated table and of a config's ``capture``, turned into C.
 
-Called by layout.py. The grammar: parameter names, ``ret``, integers, ``sizeof`` (one pointee), ``+ - *``,
+Called by layout.py. The grammar: parameter names, ``ret``, integers, ``sizeof`` (one pointee), ``+ - * / &``,
 ``min(a, b)``, parentheses, and ``*name`` for a length that stands behind a pointer (value-result). Only names of the
-function's own parameters become C: nothing else from a config does.
+function's own parameters become C: nothing else from a config does. Behind ``/`` and ``&`` stands a positive integer:
+``/`` rounds down (sizes in bits or pages), ``&`` looks at flags. All arithmetic is unsigned, modulo 2**64.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_]\w*)|([-+*(),]))")
+_TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_]\w*)|([-+*/&(),]))")
 
 
 class LengthError(ValueError):
@@ -31,7 +32,7 @@ def tokens(expression: str) -> list[str]:
 
 
 class _Parser:
-    """Recursive descent over sum := product (+|- product)*, product := factor (* factor)*."""
+    """Recursive descent over sum := product (+|- product)*, product := factor (*|/|& factor)*."""
 
     def __init__(self, expression: str, names: Mapping[str, str], sizeof: int) -> None:
         self.expression, self.names, self.sizeof = expression, names, sizeof
@@ -52,11 +53,13 @@ class _Parser:
         text = self.sum_part(part)
         while self.peek() and self.peek() in operators:
             operator = self.take()
+            if operator in "/&" and not self.peek().strip("0").isdigit():
+                raise LengthError(f"expected a positive integer behind {operator!r} in length {self.expression!r}")
             text = f"({text} {operator} {self.sum_part(part)})"
         return text
 
     def sum_part(self, part: str) -> str:
-        return self.chain("*", "factor") if part == "product" else self.factor()
+        return self.chain("*/&", "factor") if part == "product" else self.factor()
 
     def factor(self) -> str:
         token = self.take()

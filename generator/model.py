@@ -112,6 +112,16 @@ class Role:
     """The set's name, for flags and enum."""
     always: bool = False
     """An out-parameter that is written whether or not the call succeeds."""
+    proven: Literal["", "success", "return"] = ""
+    """For str, in, out, outstr, inout: when it may be read directly (R7): whenever the call succeeded, or whenever it
+    returned. "": never, so through a guarded read (and out, outstr only after success)."""
+    element: str = ""
+    """Meaning of what is pointed to: a value's kind (names are then its set), or sockaddr, sigset (the 8 bytes that the
+    kernel knows), bytes; "" is the C type's own."""
+    single: bool = False
+    """length is that of one pointee or none (waitpid's wstatus): a value, not a list."""
+    whole: bool = False
+    """A string that is kept whole like a path, whatever its proof."""
 
 
 @dataclass(frozen=True, slots=True)
