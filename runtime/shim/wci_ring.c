@@ -475,7 +475,7 @@ make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells
 WCI_COLD bool
 wci_ring_make_room(struct wci_ring *ring, uint32_t target, uint32_t cells)
 {
-        if (ring->lost_any)
+        if (ring->lost_any && has_room(ring, ring->head, 1))
                 tell_lost(ring);
         const uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
         const uint32_t index = (uint32_t)head;
