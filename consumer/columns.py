@@ -55,7 +55,8 @@ class Text:
 
     items: list[str]
     cut: Array | None = None
-    path: bool = False
+    role: str = ""
+    """"path": never cut by a renderer; "sockaddr": the bytes of a socket address; "" for what is neither."""
 
 
 @dataclass(slots=True)
@@ -164,8 +165,7 @@ class Types:
     def _array(self, data: Array, field: Field | Element) -> Column:
         rows, many = data.shape
         if field.role == "char" and data.dtype.itemsize == 1:
-            flat = np.ascontiguousarray(data).tobytes().decode("latin-1")
-            return Text([flat[i : i + many].partition("\0")[0] for i in range(0, rows * many, many)])
+            return _characters(data, many)
         items = self.column(np.ascontiguousarray(data).reshape(-1), field)
         return Lists(items, list(range(many, rows * many + 1, many)))
 
@@ -180,6 +180,8 @@ def _opaque(data: Array, field: Field | Element) -> Column:
     size = data.dtype.itemsize
     if field.type == "none" or size == 0:
         return Nothing(len(data))
+    if isinstance(field, Field) and field.content == "text":
+        return _characters(data, size)
     raw = np.ascontiguousarray(data).tobytes()
     parts = [raw[i : i + size] for i in range(0, len(raw), size)]
     if field.type == "longdouble" and size >= 10:
@@ -187,6 +189,12 @@ def _opaque(data: Array, field: Field | Element) -> Column:
     if field.type == "complex" and size == 32:
         return Scalar(np.array([complex(x87(part), x87(part[16:])) for part in parts], np.complex128), "complex")
     return Raw(parts)
+
+
+def _characters(data: Array, size: int) -> Text:
+    """An array of characters is a string up to its NUL, if it has one."""
+    flat = np.ascontiguousarray(data).tobytes().decode("latin-1")
+    return Text([flat[i : i + size].partition("\0")[0] for i in range(0, len(flat), size)])
 
 
 def x87(data: bytes) -> float:

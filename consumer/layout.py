@@ -36,6 +36,8 @@ _HEAD: list[tuple[str, np.dtype[Any], int]] = [
     ("result", np.dtype("<u8"), 24),
     ("error", np.dtype("<i4"), 32),
 ]
+_PATHS = frozenset({"path", "pathname", "filename", "oldpath", "newpath", "target", "linkpath"})
+"""How the man pages call parameters that are paths, which are kept whole and shown whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Layout:
 
     def _pointed(self, blobs: Blobs, field: Field, pointer: Array | None) -> Pointed:
         self.bad += blobs.bad
+        if field.content == "varargs":
+            blobs.state[:] = VALUE
         element = field.element
         if field.content == "values" and element is not None and not element.many:
             blobs.state[(blobs.length < element.size) & (blobs.state == VALUE)] = POINTER
@@ -144,7 +148,7 @@ class Layout:
             return Texts([_split(text) for text in texts], blobs.truncated)
         if field.content == "varargs":
             return Varargs([parse_varargs(text.encode("latin-1")) for text in texts])
-        return Text(texts, blobs.truncated, path=field.role == "path")
+        return Text(texts, blobs.truncated, role="path" if field.name in _PATHS else field.role)
 
     def _values(self, blobs: Blobs, field: Field) -> Column:
         element = field.element

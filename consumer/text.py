@@ -1,0 +1,270 @@
+"""Text in strace's look: ``openat(AT_FDCWD, "x", O_RDONLY|O_CLOEXEC) = 3``, one line a call.
+
+Called by wc-run and wc-report: ``TextLines(manifest, ...).render(batches)`` gives one chunk's lines, ``finish()`` what
+was held back. Rules: output is ASCII, and nothing that a program passes can disturb a terminal; a call is one line, but
+for record "both", where it is two when other lines came between; lines stand in the ring's order.
+
+How it is fast: as in jsonl.py, a template per symbol and a column of words per argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import numpy as np
+from wc_intercept.generator.manifest import Manifest
+
+from . import columns
+from .columns import Array, Column
+from .decode import Batch
+from .descriptors import Descriptors
+from .errnos import errno_text
+from .halves import Halves, Key, Line
+from .order import in_order
+from .prefix import Stamp, Stamps, Threads
+from .tail import tail_of
+from .textcells import Cells, TextCells
+from .values import EVENT_NAMES, REASONS, values
+from .words import Dictionary, Words
+
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+def wants_color(when: str, stream: TextIO) -> bool:
+    """Return whether to color: *when* is always, never or auto (a terminal, and NO_COLOR not set)."""
+    if when != "auto":
+        return when == "always"
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+
+
+class TextLines:
+    """Renders batches as text.
+
+    stamp: "t", "tt", "ttt" or "r" as strace's options; durations: <0.000042> behind each line (-T); string_limit: -s;
+    paths: descriptors followed by their path (-y); pids: name the thread on every line; events: lines for processes and
+    losses as well.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        stamp: Stamp = "",
+        durations: bool = False,
+        string_limit: int | None = None,
+        paths: bool = False,
+        color: bool = False,
+        pids: bool = False,
+        events: bool = False,
+    ) -> None:
+        self._cells = TextCells(Dictionary(manifest.names), string_limit)
+        self._stamps = Stamps(stamp) if stamp else None
+        self._threads = Threads(pids)
+        self._durations = durations
+        self._descriptors = Descriptors() if paths else None
+        self._errors = Words(lambda number: _colored(f" {errno_text(number)}" if number else "", color))
+        self._color = color
+        self._events = events
+        self._halves = Halves()
+
+    def render(self, batches: Sequence[Batch]) -> bytes:
+        """Return the lines of one chunk's *batches*."""
+        if self._descriptors is not None:
+            self._descriptors.follow(batches)
+        shown = [batch for batch in batches if self._wanted(batch)]
+        if not shown:
+            return b""
+        if self._halves.waiting or any(batch.part != "whole" for batch in shown):
+            return self._written(*self._in_halves(shown))
+        times = in_order([(batch.index, batch.time.tolist()) for batch in shown]) if self._stamps else []
+        lines = in_order([(batch.index, self._lines(batch)) for batch in shown])
+        return self._written([shown[0].tid] * len(lines), times, lines)
+
+    def finish(self) -> bytes:
+        """Return the line that was held back: a call entered last, whose return never came."""
+        held = self._halves.flush()
+        return self._written([line.tid for line in held], [line.time for line in held], [line.half for line in held])
+
+    def _wanted(self, batch: Batch) -> bool:
+        return batch.part != "left" if batch.is_call else self._events and batch.kind in EVENT_NAMES
+
+    def _written(self, tids: list[int], times: list[int], lines: list[str]) -> bytes:
+        """Return *lines* with their prefixes."""
+        if not lines:
+            return b""
+        if self._stamps is not None:
+            stamps = self._stamps.of(np.array(times, np.int64))
+            lines = [stamp + line for stamp, line in zip(stamps, lines, strict=True)]
+        threads = {tid: self._threads.of(tid) for tid in dict.fromkeys(tids)}
+        if any(threads.values()):
+            if len(threads) == 1:
+                prefix = threads[tids[0]]
+                return (prefix + ("\n" + prefix).join(lines) + "\n").encode("ascii", "replace")
+            lines = [threads[tid] + line for tid, line in zip(tids, lines, strict=True)]
+        return ("\n".join(lines) + "\n").encode("ascii", "replace")
+
+    def _lines(self, batch: Batch) -> list[str]:
+        return self._calls(batch) if batch.is_call else self._others(batch)
+
+    def _calls(self, batch: Batch) -> list[str]:
+        args = self._arguments(batch)
+        if batch.unfinished:
+            return [f"{batch.symbol.name}({line} <unfinished ...>" for line in args.lines(unfinished=True)]
+        inputs, returned = [*args.inputs], "?"
+        if batch.returned:
+            inputs.append(self._returns(batch))
+            returned = "%s"
+        template = f"{_literal(batch.symbol.name)}({args.template}) = {returned}"
+        if self._durations and batch.returned:
+            inputs.append(_durations(batch.duration))
+            template += "%s"
+        return list(map(template.__mod__, zip(*inputs, strict=True))) if inputs else [template % ()] * len(batch)
+
+    def _arguments(self, batch: Batch) -> Arguments:
+        """Return the arguments' columns and the template that joins them."""
+        arguments = Arguments(len(batch))
+        tail = tail_of(batch, self._cells)
+        for i, (_, column) in enumerate(batch.columns):
+            if tail is not None and i >= tail.start:
+                arguments.add(tail.cells[i - tail.start], separated=True)
+                continue
+            number = batch.layout.parameters[i].field
+            if self._descriptors is not None and number.role in ("fd", "dirfd") and isinstance(column, columns.Scalar):
+                arguments.add(self._descriptors.cells(batch, column.data, self._cells.cells(column)))
+            else:
+                arguments.add(self._cells.cells(column), separated=_pointed_varargs(column),
+                              nothing=isinstance(column, columns.Nothing))  # fmt: skip
+        return arguments
+
+    def _returns(self, batch: Batch) -> Cells:
+        """Return what stands behind the equals sign."""
+        result, rule = batch.result, batch.symbol.result
+        if result.value is None:
+            return self._cells.cells(result.wide) if result.wide is not None else ["<void>"] * len(batch)
+        text = batch.result_text
+        if text is not None:
+            shown = self._cells.cells(text)
+        elif result.value.dtype.kind == "i" and rule.type != "int":
+            shown = ["-1" if value == -1 else self._cells.dictionary.pointers[value] for value in result.value.tolist()]
+        else:
+            size = rule.size if rule.type != "float" else 8
+            value = result.value.astype(f"<i{size}") if rule.type == "int" and size in (1, 2, 4) else result.value
+            role = "" if rule.role == "char" and rule.type == "int" and rule.size == 8 else rule.role
+            shown = self._cells.numbers(value, rule.type, role, rule.names)
+        if self._descriptors is not None and rule.role == "fd":
+            shown = self._descriptors.cells(batch, result.value, shown, after=True)
+        return self._failures(batch, shown) if result.failed.any() else shown
+
+    def _failures(self, batch: Batch, shown: Cells) -> Cells:
+        """Add the errors' names and texts to the calls that failed."""
+        rows = list(shown)
+        result = batch.result
+        failed = np.flatnonzero(result.failed)
+        for row, error in zip(failed.tolist(), result.error[failed].tolist(), strict=True):
+            value = f"{RED}{rows[row]}{PLAIN}" if self._color else rows[row]
+            rows[row] = f"{value}{self._errors[error]}"
+        return rows
+
+    def _others(self, batch: Batch) -> list[str]:
+        """Lines of PROCESS, THREAD, LOST and CONTROL_SEEN records."""
+        names = [name for name, _ in batch.columns]
+        rows = zip(*(values(column) for _, column in batch.columns), strict=True)
+        return [_event(EVENT_NAMES[batch.kind], dict(zip(names, row, strict=True))) for row in rows]
+
+    def _in_halves(self, shown: list[Batch]) -> tuple[list[int], list[int], list[str]]:
+        """Return thread, time and text of a chunk's lines when calls have two halves, or a line is held back."""
+        parts = []
+        for batch in shown:
+            lines = self._lines(batch) if batch.part != "entered" else [""] * len(batch)
+            halves = self._half_lines(batch) if batch.part in ("entered", "resumed") else lines
+            rows = zip(_keys(batch), batch.time.tolist(), lines, halves, strict=True)
+            parts.append((batch.index, [Line(batch.part, batch.tid, *row) for row in rows]))
+        written = self._halves.join(in_order(parts))
+        return [w[0] for w in written], [w[1] for w in written], [w[2] for w in written]
+
+    def _half_lines(self, batch: Batch) -> list[str]:
+        args = self._arguments(batch)
+        name = batch.symbol.name
+        keys = _keys(batch)
+        if batch.part == "entered":
+            known = _known(batch)
+            self._halves.remember(keys, known)
+            return [f"{name}({line} <unfinished ...>" for line in args.lines(stop=known, unfinished=True)]
+        starts = self._halves.recall(keys)
+        rests = {start: args.lines(start=start) for start in set(starts)}
+        durations = _durations(batch.duration) if self._durations else [""] * len(batch)
+        ends = zip(starts, self._returns(batch), durations, strict=True)
+        return [f"<... {name} resumed>{rests[start][row]}) = {ret}{spent}"
+                for row, (start, ret, spent) in enumerate(ends)]  # fmt: skip
+
+
+class Arguments:
+    """Columns of words and how they are joined."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.inputs: list[Cells] = []
+        self._pieces: list[tuple[str, bool]] = []
+
+    def add(self, cells: Cells, separated: bool = False, nothing: bool = False) -> None:
+        """Add a column; *separated*: its cells bring their own comma; *nothing*: all that is left are dots."""
+        if nothing and self._pieces and self._pieces[-1][1]:
+            return
+        self.inputs.append(cells)
+        self._pieces.append(("%s" if separated or not self._pieces else ", %s", nothing))
+
+    @property
+    def template(self) -> str:
+        return "".join(piece for piece, _ in self._pieces)
+
+    def lines(self, start: int = 0, stop: int | None = None, unfinished: bool = False) -> list[str]:
+        """Return the arguments from *start* to *stop* as text; unfinished: a comma shows that there are more."""
+        pieces, inputs = self._pieces[start:stop], self.inputs[start:stop]
+        if unfinished and stop is None and pieces and pieces[-1][1]:
+            pieces, inputs = pieces[:-1], inputs[:-1]
+        template = "".join(piece for piece, _ in pieces)
+        if unfinished and pieces and len(pieces) < len(self._pieces):
+            template += ", "
+        template = template.removeprefix(", ") if start else template
+        return list(map(template.__mod__, zip(*inputs, strict=True))) if inputs else [template] * self.rows
+
+
+def _literal(name: str) -> str:
+    return name.replace("%", "%%")
+
+
+def _keys(batch: Batch) -> list[Key]:
+    """Return what tells each call from all others."""
+    return [(batch.tid, batch.layout.id, clock) for clock in batch.rows.data["clock"].tolist()]
+
+
+def _known(batch: Batch) -> int:
+    """Return how many arguments are known before the call: up to the first pointer that nothing is kept of yet."""
+    for i, (_, column) in enumerate(batch.columns):
+        if isinstance(column, columns.Pointed) and (column.state == columns.POINTER).any():
+            return i
+    return len(batch.columns)
+
+
+def _pointed_varargs(column: Column) -> bool:
+    return isinstance(column, columns.Pointed) and isinstance(column.value, columns.Varargs)
+
+
+def _colored(text: str, color: bool) -> str:
+    return f"{RED}{text}{PLAIN}" if color and text else text
+
+
+def _durations(durations: Array) -> list[str]:
+    """Return " <0.000042>" for each, "" for those not measured."""
+    micros = (durations // 1000).tolist()
+    return [f" <{us // 1_000_000}.{us % 1_000_000:06d}>" if us >= 0 else "" for us in micros]
+
+
+def _event(name: str, keys: dict[str, Any]) -> str:
+    if name == "loss":
+        return f"--- {keys['lost']} records lost here ---"
+    if "reason" in keys:
+        return f"+++ process {keys['pid']} by {REASONS.get(keys['reason'], '?')} from {keys['parent']} +++"
+    return f"+++ {name} {' '.join(f'{key} {value}' for key, value in keys.items())} +++"
