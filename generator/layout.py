@@ -242,8 +242,7 @@ class _Builder:
             made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room, sizeof room)"
             return "texts", None, made, made
         if role.kind == "outstr":
-            bound = f"wci_min({limit}, {compile_length(role.length, self.lengths, 1)})" if role.length else limit
-            made = text(c, f"(uint32_t){bound}", "true" if role.proven else "false")
+            made = text(c, limit, "true" if role.proven else "false", self.within(role))
             return "text", None, after_success(made, c, "true" if role.always else succeeded), ""
         if role.kind in ("in", "out", "inout"):
             return self.capture_memory(role, type_, c, succeeded)
@@ -253,11 +252,13 @@ class _Builder:
         self, role: Role, c: str, limit: str, succeeded: str
     ) -> tuple[Content, Element | None, str, str] | None:
         proofs = {"return": "true", "success": succeeded}
-        bound = limit
-        if role.length:
-            bound = f"(uint32_t)wci_min({limit}, {compile_length(role.length, self.lengths, 1)})"
-        before = "" if "ret" in role.length else text(c, bound, "false")
-        return "text", None, text(c, bound, proofs.get(role.proven, "false")), before
+        within = self.within(role)
+        before = "" if "ret" in role.length else text(c, limit, "false", within)
+        return "text", None, text(c, limit, proofs.get(role.proven, "false"), within), before
+
+    def within(self, role: Role) -> str:
+        """Return C for the bytes that a string's buffer has, "" where only its NUL ends it."""
+        return compile_length(role.length, self.lengths, 1) if role.length else ""
 
     def capture_memory(
         self, role: Role, type_: CType, c: str, succeeded: str
@@ -279,6 +280,8 @@ class _Builder:
         always = role.always or role.kind == "in"
         proofs = {"return": "true", "success": succeeded if role.kind == "in" else "true"}
         made = f"wci_capture_bytes({c}, {length}, {limit}, {proofs.get(role.proven, 'false')})"
+        if "!= NULL ?" in length:  # recvfrom looks at addrlen only when there is an address to fill
+            succeeded = f"{c} != NULL && {succeeded}"
         made = after_success(made, c, "true" if always else succeeded)
         unknown = role.kind == "out" or "ret" in role.length
         before = "" if unknown else f"wci_capture_bytes({c}, {length}, {limit}, false)"
@@ -335,7 +338,9 @@ class _Builder:
         return Return(kind, size, fail="", offset=offset, struct=struct)
 
 
-def text(c_name: str, limit: str, proven: str) -> str:
+def text(c_name: str, limit: str, proven: str, within: str = "") -> str:
+    if within:
+        return f"wci_capture_text_within({c_name}, {within}, {limit}, {proven})"
     return f"wci_capture_text({c_name}, {limit}, {proven})"
 
 

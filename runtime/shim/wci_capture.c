@@ -107,11 +107,18 @@ capture_some(const void *from, uint32_t length, bool truncated, bool guarded)
 struct wci_capture
 wci_capture_text(const void *from, uint32_t limit, bool proven)
 {
+        return wci_capture_text_within(from, UINT64_MAX, limit, proven);
+}
+
+/* The same in a buffer of size bytes, which need not hold a NUL: not a byte behind them is read. */
+struct wci_capture
+wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, bool proven)
+{
         if (from == NULL || limit == 0 || (!proven && wci_quiet))
                 return capture_nothing(from, limit != 0);
         bool readable = true;
-        const uint32_t length =
-            proven ? text_length(from, limit + 1) : guarded_text_length(from, limit + 1, &readable);
+        const uint32_t most = size > limit ? limit + 1 : (uint32_t)size; /* one more tells whether it was cut */
+        const uint32_t length = proven ? text_length(from, most) : guarded_text_length(from, most, &readable);
         if (!readable) {
                 struct wci_capture capture = capture_nothing(from, true);
                 capture.flags = WCI_BLOB_KEPT | WCI_BLOB_UNREADABLE;

@@ -88,6 +88,7 @@ WCI_HIDDEN bool wci_ring_make_room(struct wci_ring *ring, uint32_t target, uint3
 WCI_HIDDEN uint64_t wci_clock_slow(void);
 WCI_HIDDEN void wci_resolve(const struct wci_slot *slot);
 WCI_HIDDEN struct wci_capture wci_capture_text(const void *from, uint32_t limit, bool proven);
+WCI_HIDDEN struct wci_capture wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, bool proven);
 WCI_HIDDEN struct wci_capture wci_capture_bytes(const void *from, uint64_t length, uint32_t limit, bool proven);
 WCI_HIDDEN struct wci_capture wci_capture_texts(char *const *from, uint32_t limit, uint8_t *room, uint32_t size);
 WCI_HIDDEN struct wci_blob wci_capture_put(void *record, uint32_t ordinal, const struct wci_capture *capture);
