@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 COMPILE = (
     "-std=gnu11",
+    "-D_GNU_SOURCE",  # as headers.py read the headers
     "-O2",
     "-D_GNU_SOURCE",
     "-fPIC",
@@ -140,7 +141,16 @@ def find_compiler(name: str) -> str:
 def dependencies(platform: Platform, headers: Sequence[str], include: Sequence[str]) -> list[str]:
     """Return the files that including *headers* reads."""
     text = "".join(f"#include <{header}>\n" for header in headers)
-    command = [find_compiler(platform.compiler), *(f"-I{folder}" for folder in include), "-E", "-M", "-x", "c", "-"]
+    command = [
+        find_compiler(platform.compiler),
+        *(f"-I{folder}" for folder in include),
+        "-D_GNU_SOURCE",
+        "-E",
+        "-M",
+        "-x",
+        "c",
+        "-",
+    ]
     done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", env=_environment())
     files = done.stdout.replace("\\\n", " ").split()[1:]
     return [file for file in files if file != "-"]
