@@ -130,7 +130,6 @@ shm_unlink(name:path) -> | -1
 
 %:
 umask(mask:mode) -> mode
-__umask(mask:mode) -> mode
 fnmatch(pattern:str, string:str, flags:flags=fnmatch) ->
 wordexp(s:str+, p, flags:flags=wordexp) -> enum=wordexp_error | nonzero
 wordfree(p) ->

@@ -54,8 +54,10 @@ inet_aton(cp:str, inp:out if ret) ->
 inet_ntoa(in) -> str!
 inet_ntop(af:enum=socket_domain, src:in+[min(16,2*af)], dst:outstr[size], size:size) -> str! | NULL
 inet_pton(af:enum=socket_domain, src:str, dst:out[min(16,2*af)] if ret) -> | -1
-htonl ntohl(x) ->
-htons ntohs(x) ->
+htonl(hostlong) ->
+ntohl(netlong) ->
+htons(hostshort) ->
+ntohs(netshort) ->
 if_nametoindex(ifname:str) -> | zero
 if_indextoname(ifindex, ifname:outstr) -> str! | NULL
 if_nameindex() -> | NULL

@@ -2,7 +2,8 @@
 
 TEXT = """
 %signal:
-signal bsd_signal ssignal __sysv_signal sysv_signal(signum:signal, handler) -> | SIG_ERR
+signal bsd_signal __sysv_signal sysv_signal(signum:signal, handler) -> | SIG_ERR
+ssignal(signum:signal, action) -> | SIG_ERR
 sigset(sig:signal, disp) -> | SIG_ERR
 sigaction(signum:signal, act:in+, oldact:out) -> | -1
 sigprocmask(how:enum=sigprocmask, set:in+[8] of sigset, oldset:out[8] of sigset) -> | -1
@@ -15,7 +16,8 @@ sigtimedwait(set:in+[8] of sigset, info:out?, timeout:in+) -> signal | -1
 sigqueue(pid:pid, sig:signal, value) -> | -1 %process
 pthread_sigqueue(thread, sig:signal, value) -> errno | errno %thread
 pthread_kill(thread, sig:signal) -> errno | errno %thread
-raise gsignal(sig:signal) -> | nonzero
+raise(sig:signal) -> | nonzero
+gsignal(signum:signal) -> | nonzero
 sigaltstack(ss:in+, old_ss:out) -> | -1
 siginterrupt(sig:signal, flag) -> | -1
 sighold(sig:signal) -> | -1

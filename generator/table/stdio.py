@@ -41,7 +41,7 @@ gets(s:outstr if ret) ->
 __gets_chk(s:outstr if ret, slen:size) ->
 fputs fputs_unlocked(s:str!, stream) -> | EOF
 puts(s:str!) -> | EOF
-getline __getline(lineptr:out if ret+1, n:out if ret+1, stream) -> size
+getline(lineptr:out if ret+1, n:out if ret+1, stream) -> size
 getdelim __getdelim(lineptr:out if ret+1, n:out if ret+1, delim:char, stream) -> size
 fseek(stream, offset, whence:enum=seek) -> | -1
 fseeko fseeko64(stream, offset, whence:enum=seek) -> | -1

@@ -14,7 +14,7 @@ __stpcpy(dest, src:str!) ->
 __stpcpy_chk(dest, src:str!, destlen:size) ->
 strncpy(dest, src:str![n], n:size) ->
 __strncpy_chk(dest, src:str![n], n:size, destlen:size) ->
-stpncpy __stpncpy(dest, src:str![n], n:size) ->
+stpncpy __stpncpy(dst, src:str![sz], sz:size) ->
 __stpncpy_chk(dest, src:str![n], n:size, destlen:size) ->
 strcat(dest:outstr, src:str!) ->
 __strcat_chk(dest:outstr, src:str!, destlen:size) ->
@@ -28,7 +28,7 @@ strncasecmp(s1:str[n], s2:str[n], n:size) ->
 strverscmp __strverscmp(s1:str, s2:str) ->
 strchr index(s:str, c:char) ->
 strrchr rindex(s:str!, c:char) ->
-strchrnul __strchrnul(s:str, c:char) ->
+strchrnul(s:str, c:char) ->
 strstr(haystack:str, needle:str) ->
 strcasestr __strcasestr(haystack:str, needle:str) ->
 strspn(s:str, accept:str) -> size
@@ -36,7 +36,7 @@ strcspn(s:str, reject:str) -> size
 strpbrk(s:str, accept:str) ->
 strtok(str:str, delim:str) -> str!
 strtok_r __strtok_r(str:str, delim:str, saveptr:inout?) -> str!
-strsep __strsep(stringp:inout!, delim:str) -> str!
+strsep(stringp:inout!, delim:str) -> str!
 strdup __strdup(s:str!) -> | NULL
 strndup __strndup(s:str![n], n:size) -> | NULL
 strerror(errnum:errno) -> str!

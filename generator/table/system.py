@@ -19,7 +19,7 @@ dl_iterate_phdr(callback, data) ->
 
 %:
 getenv(name:str) -> str!
-secure_getenv __secure_getenv(name:str) -> str!
+secure_getenv(name:str) -> str!
 setenv(name:str+, value:str, overwrite) -> | -1
 unsetenv(name:str+) -> | -1
 putenv(string:str) -> | nonzero
@@ -42,8 +42,8 @@ dcgettext __dcgettext(domainname:str, msgid:str, category:enum=locale) -> str!
 ngettext(msgid:str, msgid_plural:str, n) -> str!
 dngettext(domainname:str, msgid:str, msgid_plural:str, n) -> str!
 dcngettext(domainname:str, msgid:str, msgid_plural:str, n, category:enum=locale) -> str!
-textdomain __textdomain(domainname:str) -> str! | NULL
-bindtextdomain __bindtextdomain(domainname:str, dirname:path?) -> str! | NULL
+textdomain(domainname:str) -> str! | NULL
+bindtextdomain(domainname:str, dirname:path?) -> str! | NULL
 bind_textdomain_codeset(domainname:str, codeset:str) -> str!
 catopen(name:str, flag) -> | MAP_FAILED
 catgets(catalog, set_number, message_number, message:str) -> str!

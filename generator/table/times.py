@@ -3,7 +3,7 @@
 TEXT = """
 %clock:
 time(tloc:out) -> time | -1
-gettimeofday(tv:out, tz:out) -> | -1
+gettimeofday(tv:out, tz) -> | -1
 settimeofday(tv:in+, tz:in+) -> | -1
 clock_gettime(clockid:clockid, tp:out) -> | -1
 clock_settime(clockid:clockid, tp:in+) -> | -1
