@@ -51,16 +51,6 @@ wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *p
         wci_commit(&record);
 }
 
-/* LD_PRELOAD and WC_SESSION as this process was started with. */
-static const char *
-own_entry(const char *prefix)
-{
-        for (char *const *entry = wci_start_environment(); entry != NULL && *entry != NULL; entry++)
-                if (wci_text_starts(*entry, prefix))
-                        return *entry;
-        return NULL;
-}
-
 static bool
 has_entry(char *const *environment, const char *prefix)
 {
@@ -90,10 +80,8 @@ wci_environment_with(char *const *environment, char **room)
         if (room == NULL)
                 return environment;
         char **to = room;
-        const char *ours[2] = {own_entry("LD_PRELOAD="), own_entry("WC_SESSION=")};
-        for (uint32_t i = 0; i < 2; i++)
-                if (ours[i] != NULL)
-                        *to++ = (char *)(uintptr_t)ours[i];
+        for (char *const *ours = wci_own_environment(); *ours != NULL; ours++)
+                *to++ = *ours;
         for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++)
                 if (!wci_text_starts(*entry, "LD_PRELOAD=") && !wci_text_starts(*entry, "WC_SESSION="))
                         *to++ = *entry;

@@ -33,7 +33,7 @@ WCI_HIDDEN void wci_clock_init(void);
 WCI_HIDDEN void wci_resolve_all(void);
 WCI_HIDDEN void wci_handlers_load(void);
 WCI_HIDDEN const char *wci_session_path(void);
-WCI_HIDDEN char *const *wci_start_environment(void);
+WCI_HIDDEN char *const *wci_own_environment(void); /* WC_SESSION and LD_PRELOAD as we were started with; NULL ends it */
 
 WCI_HIDDEN uint32_t wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more);
 

@@ -18,7 +18,8 @@ struct wci_control *wci_control;
 uint32_t wci_string_limit;
 bool wci_quiet;
 static char session_path[200];
-static char **start_environment;
+static char own_preload[4096], own_session[256];
+static char *own_environment[3];
 
 _Static_assert(sizeof(struct wci_tls) <= 64, "R1: thread-local storage stays small");
 
@@ -35,9 +36,25 @@ wci_session_path(void)
 }
 
 char *const *
-wci_start_environment(void)
+wci_own_environment(void)
 {
-        return start_environment;
+        return own_environment;
+}
+
+/* A copy of what brought us here: programs write over their environment's strings to set their title. */
+static void
+keep_environment(const char *session, const char *preload)
+{
+        struct wci_text text = {own_session, own_session + sizeof own_session};
+        wci_text_add(&text, "WC_SESSION=");
+        wci_text_add(&text, session);
+        own_environment[0] = own_session;
+        if (preload == NULL || wci_text_length(preload) + sizeof "LD_PRELOAD=" > sizeof own_preload)
+                return;
+        text = (struct wci_text){own_preload, own_preload + sizeof own_preload};
+        wci_text_add(&text, "LD_PRELOAD=");
+        wci_text_add(&text, preload);
+        own_environment[1] = own_preload;
 }
 
 static const char *
@@ -150,11 +167,12 @@ wci_start(int argc, char **argv, char **environment)
         (void)argc;
         (void)argv;
         const int error = errno;
-        start_environment = environment;
         wci_resolve_all();
         const char *session = environment_value(environment, "WC_SESSION=");
-        if (session != NULL && wci_control == NULL && wci_text_length(session) < sizeof session_path - 64)
+        if (session != NULL && wci_control == NULL && wci_text_length(session) < sizeof session_path - 64) {
+                keep_environment(session, environment_value(environment, "LD_PRELOAD="));
                 start_session(session, environment);
+        }
         errno = error;
 }
 
