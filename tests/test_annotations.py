@@ -7,8 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from wc_intercept.generator import annotations, table
-from wc_intercept.generator.annotations import CALL_SETS, NAME_SETS, POINTERS, TABLE, VALUES, parse_line, parse_role
+from wc_intercept.generator import table
+from wc_intercept.generator.annotations import (
+    CALL_SETS,
+    NAME_SETS,
+    POINTERS,
+    TABLE,
+    VALUES,
+    names_of,
+    parse_line,
+    parse_role,
+    parse_table,
+    resolve,
+)
 from wc_intercept.generator.elf import Library
 from wc_intercept.generator.headers import Headers
 from wc_intercept.generator.manifest import Names
@@ -114,12 +125,12 @@ def test_a_line_that_would_break_generated_code_is_refused(line: str, reason: st
 
 def test_a_function_annotated_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="close is annotated twice"):
-        annotations.parse_table("close(fd:fd) ->\nclose(fd:fd) ->")
+        parse_table("close(fd:fd) ->\nclose(fd:fd) ->")
 
 
 def test_a_section_gives_its_sets_to_the_lines_behind_it() -> None:
     text = "%file %desc:\nf(x) ->\ng(x) -> %net\n%:\nh(x) ->\n%thread += k l"
-    parsed, sets = annotations.parse_table(text)
+    parsed, sets = parse_table(text)
     assert [("file", "desc"), ("file", "desc", "net"), ()] == [parsed[name].sets for name in "fgh"]
     assert {"%thread": ["k", "l"]} == sets
 
@@ -301,35 +312,35 @@ class Fake:
 
 
 def test_names_that_the_headers_lack_are_left_out() -> None:
-    resolved = annotations.resolve(Fake(SEEK_SET=0, SEEK_END=2), ["seek"])
+    resolved = resolve(Fake(SEEK_SET=0, SEEK_END=2), ["seek"])
     assert {"seek": Names("enum", [("SEEK_SET", 0, 0), ("SEEK_END", 2, 0)])} == resolved
 
 
 def test_a_field_of_several_bits_has_its_mask() -> None:
-    resolved = annotations.resolve(Fake(O_ACCMODE=3, O_RDONLY=0, O_RDWR=2, O_CREAT=64), ["open"])
+    resolved = resolve(Fake(O_ACCMODE=3, O_RDONLY=0, O_RDWR=2, O_CREAT=64), ["open"])
     assert [("O_RDONLY", 0, 3), ("O_RDWR", 2, 3), ("O_CREAT", 64, 0)] == resolved["open"].entries
 
 
 def test_of_two_names_for_one_value_the_first_is_used() -> None:
-    resolved = annotations.resolve(Fake(SIG_BLOCK=0, SIG_UNBLOCK=0), ["sigprocmask"])
+    resolved = resolve(Fake(SIG_BLOCK=0, SIG_UNBLOCK=0), ["sigprocmask"])
     assert [("SIG_BLOCK", 0, 0)] == resolved["sigprocmask"].entries
 
 
 def test_no_flags_at_all_is_a_name_of_its_own() -> None:
-    resolved = annotations.resolve(Fake(PROT_NONE=0, PROT_READ=1), ["mmap_prot"])
+    resolved = resolve(Fake(PROT_NONE=0, PROT_READ=1), ["mmap_prot"])
     assert [("PROT_NONE", 0, 0xFFFFFFFF), ("PROT_READ", 1, 0)] == resolved["mmap_prot"].entries
 
 
 def test_every_set_of_names_is_used_and_is_found_in_the_headers(headers: Headers) -> None:
-    used = {name for annotation in TABLE.values() for name in annotations.names_of(annotation)}
+    used = {name for annotation in TABLE.values() for name in names_of(annotation)}
     assert set(NAME_SETS) == used
-    assert [] == [name for name, names in annotations.resolve(headers).items() if not names.entries]
+    assert [] == [name for name, names in resolve(headers).items() if not names.entries]
 
 
 def test_a_flag_that_contains_others_comes_before_them(headers: Headers) -> None:
     """Else a reader that takes the first match and goes on with the rest would never say O_SYNC."""
     wrong = []
-    for name, names in annotations.resolve(headers).items():
+    for name, names in resolve(headers).items():
         flags = [entry for entry in names.entries if names.kind == "flags" and entry[2] == 0]
         wrong += [
             (name, early[0], late[0])
@@ -342,7 +353,7 @@ def test_a_flag_that_contains_others_comes_before_them(headers: Headers) -> None
 
 def test_values_are_the_compilers(headers: Headers, compile_c: Callable[..., Path]) -> None:
     """The headers' reader and the C compiler agree on every value of every set."""
-    names = sorted({entry[0] for names in annotations.resolve(headers).values() for entry in names.entries})
+    names = sorted({entry[0] for names in resolve(headers).values() for entry in names.entries})
     assert len(names) > 1500
     includes = "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in headers.requested)
     lines = "".join(f'printf("%lld\\n", (long long)({name}));\n' for name in names)
