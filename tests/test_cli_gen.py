@@ -1,0 +1,159 @@
+"""wc-gen as a command: what goes to which stream, and with which status it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Path]:
+    """config("open", "read") or config({...}) -> a file."""
+
+    def write(*what: object) -> Path:
+        value = what[0] if isinstance(what[0], dict) else {"funcs": [{"func_name": name} for name in what]}
+        (tmp_path / "config.json").write_text(json.dumps(value))
+        return tmp_path / "config.json"
+
+    return write
+
+
+def test_a_shim_is_written_without_a_word(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    done = wc_gen(config("open", "read"), "-o", tmp_path / "hooks.so")
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    subprocess.run(["/bin/true"], env={"LD_PRELOAD": str(tmp_path / "hooks.so")}, check=True)
+
+
+def test_the_same_config_gives_the_same_bytes(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert 0 == wc_gen(config("open", "printf"), "-o", tmp_path / name / "hooks.so").returncode
+    assert (tmp_path / "a" / "hooks.so").read_bytes() == (tmp_path / "b" / "hooks.so").read_bytes()
+
+
+def test_the_suffix_c_writes_the_source(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    assert 0 == wc_gen(config("close"), "-o", tmp_path / "hooks.c").returncode
+    text = (tmp_path / "hooks.c").read_text()
+    assert "close(int fd)" in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("name", ["usage", "performance", "dynamic-before", "dynamic-after"])
+def test_the_original_configs_generate(wc_gen: Run, tmp_path: Path, name: str) -> None:
+    done = wc_gen(DATA / "original" / f"{name}.json", "-o", tmp_path / "hooks.so")
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_an_unknown_name_ends_with_one_and_names_the_nearest(
+    wc_gen: Run, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = config("open", "fopne", "raed")
+    done = wc_gen(path, "-o", tmp_path / "hooks.so")
+    assert (1, "", False) == (done.returncode, done.stdout, (tmp_path / "hooks.so").exists())
+    assert "wc-gen: error: no function named 'fopne'" in done.stderr
+    assert f"at:   {path}:1:49  funcs[1].func_name" in done.stderr
+    assert "try:  fopen" in done.stderr
+    assert "'raed'" in done.stderr
+
+
+def test_a_refused_name_is_a_warning(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    for names in (["open", "dlsym"], ["dlsym"]):
+        done = wc_gen(config(*names), "-o", tmp_path / "hooks.so")
+        assert (0, "") == (done.returncode, done.stdout)
+        assert "wc-gen: warning: dlsym is not intercepted" in done.stderr
+        assert (tmp_path / "hooks.so").exists()
+
+
+def test_system_calls_are_named_and_the_rest_is_built(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    done = wc_gen(config({"funcs": [{"func_name": "open"}], "syscalls": [{"syscall_id": 1}]}), "-o", tmp_path / "h.so")
+    assert 0 == done.returncode
+    assert "wc-gen: warning: syscall 1 is not intercepted" in done.stderr
+
+
+def test_a_config_of_system_calls_alone_is_an_error(wc_gen: Run, config: Callable[..., Path], tmp_path: Path) -> None:
+    done = wc_gen(config({"syscalls": [{"syscall_id": "openat"}]}), "-o", tmp_path / "h.so")
+    assert (1, True) == (done.returncode, "nothing is left to intercept" in done.stderr)
+
+
+def test_explain_says_how_each_target_is_wrapped(wc_gen: Run, config: Callable[..., Path]) -> None:
+    done = wc_gen(config("open", "dlsym", "vfork"), "--explain")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ("mode-if-flag", "refused", "tail-jump") == tuple(rows[name][1] for name in ("open", "dlsym", "vfork"))
+    assert {"open", "open64", "__open_2"} <= set(rows["open"][2:])
+    assert "3 targets: 2 wrapped, 1 refused" == done.stdout.splitlines()[-1]
+
+
+def test_explain_as_json_has_every_key(wc_gen: Run, config: Callable[..., Path]) -> None:
+    (line,) = json.loads(wc_gen(config("read"), "--explain", "--format", "json").stdout)
+    assert ("read", "read", "wrapped", "plain", "preload") == tuple(
+        line[key] for key in ("requested", "target", "status", "wrapper", "engine")
+    )
+
+
+def test_list_prints_what_a_program_imports(wc_gen: Run, compile_c: Callable[..., Path]) -> None:
+    program = compile_c('#include <stdio.h>\nint main(void) { return puts("x") < 0 || getchar() == 0; }\n')
+    done = wc_gen("--list", program)
+    names = {line.split()[0] for line in done.stdout.splitlines()}
+    assert (0, True, False) == (done.returncode, {"puts", "getchar"} <= names, "fopen" in names)
+
+
+def test_list_names_a_static_program_as_such(wc_gen: Run, compile_c: Callable[..., Path]) -> None:
+    done = wc_gen("--list", compile_c("int main(void) { return 0; }\n", "-static"))
+    assert (0, True) == (done.returncode, "statically linked" in done.stdout)
+
+
+def test_list_of_a_program_that_is_not_there_is_an_error(wc_gen: Run) -> None:
+    done = wc_gen("--list", "no-such-program-anywhere")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "no program 'no-such-program-anywhere'" in done.stderr
+
+
+def test_list_alone_prints_all_names(wc_gen: Run) -> None:
+    names = {line.split()[0] for line in wc_gen("--list").stdout.splitlines()}
+    assert {"open", "printf", "cos", "pthread_create"} <= names
+
+
+def test_the_include_dir_has_the_headers_for_handlers(wc_gen: Run) -> None:
+    folder = Path(wc_gen("--include-dir").stdout.strip())
+    assert (folder / "wc_abi.h").is_file()
+
+
+def test_schema_and_version_go_to_standard_output(wc_gen: Run) -> None:
+    assert "object" == json.loads(wc_gen("--schema").stdout)["$defs"]["File"]["type"]
+    assert wc_gen("--version").stdout.startswith("wc-gen ")
+
+
+def test_wrong_usage_ends_with_two(wc_gen: Run, config: Callable[..., Path]) -> None:
+    for arguments in ([], [config("open")], ["--no-such-option"], ["--list", "-o", "x.so"]):
+        done = wc_gen(*arguments)
+        assert (2, "") == (done.returncode, done.stdout)
+
+
+def test_a_broken_config_ends_with_one_and_its_place(wc_gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{\n  "funcs": [}\n}')
+    done = wc_gen("bad.json", "--explain", cwd=tmp_path)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "at:   bad.json:2:13" in done.stderr
+
+
+def test_it_is_quiet_when_its_reader_goes_away(wc_gen: Run) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = wc_gen("--schema", capture_output=False, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_a_full_disk_behind_standard_output_is_an_error(wc_gen: Run) -> None:
+    with open("/dev/full", "w") as full:
+        done = wc_gen("--schema", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (1, True) == (done.returncode, "No space left on device" in done.stderr)
