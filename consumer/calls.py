@@ -22,7 +22,8 @@ from dataclasses import replace
 import numpy as np
 
 from . import abi
-from .decode import Batch, Decoder, Inside
+from .accounting import Inside
+from .decode import Batch, Decoder
 
 MOST_PENDING = 4096
 Thread = tuple[int, int]

@@ -18,6 +18,7 @@ import numpy as np
 from wc_intercept.generator.manifest import Manifest, Symbol, Target
 
 from . import abi
+from .accounting import Inside
 from .blobs import Payload
 from .chunk import Chunk
 from .columns import Array, Column, Pointed, Types
@@ -33,17 +34,6 @@ class Clock(Protocol):
 
     def to_epoch_ns(self, ticks: Array) -> Array: ...
     def to_ns(self, ticks: Array) -> Array: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """One call in a ring's in-flight stack when its process ended (struct wci_inside); clock in ticks."""
-
-    pid: int
-    tid: int
-    symbol: int
-    clock: int
-    argument: int
 
 
 @dataclass(eq=False)
@@ -206,7 +196,7 @@ class Decoder:
         rows = Rows(data, np.zeros(1, np.intp), np.full(1, layout.cells), Payload(np.zeros((0, 64), np.uint8)))
         time = np.asarray(self.clock.to_epoch_ns(ticks)).astype(np.int64)
         return Batch(layout, abi.ENTER, call.pid, call.tid, np.full(1, -1), time, np.full(1, -1), rows,
-                     part="left", unfinished=True)  # fmt: skip
+                     unfinished=True)  # fmt: skip
 
     def _layout(self, kind: int, symbol: int) -> Layout | None:
         if kind in self._events:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import fcntl
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import compress
+from operator import itemgetter
 
 import numpy as np
 
@@ -20,8 +22,8 @@ from .columns import Array
 from .decode import Batch
 from .words import escaped
 
-Change = tuple[int, int, str | None]
-"""(record ordinal, descriptor, its path from then on)."""
+Step = tuple[int, int, str | None, int]
+"""(record ordinal, descriptor, path, descriptor that the path is relative to, or without a path is copied from; -1)."""
 _COPIES = frozenset({"dup", "dup2", "dup3"})
 _FCNTL_COPIES = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 MOST_PROCESSES = 4096
@@ -41,12 +43,12 @@ class Descriptors:
         if not batches:
             return
         self._table = self._table_of(batches)
-        steps: list[tuple[int, Batch, int]] = []
+        steps: list[Step] = []
         for batch in batches:
-            if batch.returned and _changes_descriptors(batch):
-                steps += [(index, batch, row) for row, index in enumerate(batch.index.tolist())]
-        for index, batch, row in sorted(steps, key=lambda step: step[0]):
-            self._step(index, batch, row)
+            if batch.returned and batch.result.value is not None:
+                steps += _steps(batch)
+        for step in sorted(steps, key=itemgetter(0)):
+            self._take(*step)
 
     def _table_of(self, batches: Sequence[Batch]) -> dict[int, str | None]:
         pid = batches[0].pid
@@ -61,32 +63,13 @@ class Descriptors:
             self._tables.pop(next(iter(self._tables)))
         return self._tables.setdefault(pid, {})
 
-    def _step(self, index: int, batch: Batch, row: int) -> None:
-        result = batch.result
-        if result.value is None or result.failed[row]:
-            return
-        value, name = int(result.value[row]), batch.symbol.name
-        if batch.symbol.name == "close":
-            self._set(index, _number(batch, 0, row), None)
-        elif name in _COPIES or (name.startswith("fcntl") and _number(batch, 1, row) in _FCNTL_COPIES):
-            self._set(index, value, self._table.get(_number(batch, 0, row)))
-        elif batch.symbol.result.role == "fd" and not name.startswith("fcntl"):
-            self._set(index, value, self._opened(batch, row))
-
-    def _opened(self, batch: Batch, row: int) -> str | None:
-        """Return the path given to a call that returned a descriptor."""
-        for _, column in batch.columns:
-            if isinstance(column, columns.Pointed) and isinstance(column.value, columns.Text):
-                if column.state[row] != columns.VALUE:
-                    return None
-                path = column.value.items[int(np.count_nonzero(column.state[:row] == columns.VALUE))]
-                return self._absolute(batch, row, path)
-        return None
-
-    def _absolute(self, batch: Batch, row: int, path: str) -> str:
-        first = batch.layout.parameters[0].field
-        folder = self._table.get(_number(batch, 0, row)) if first.role == "dirfd" else None
-        return f"{folder.rstrip('/')}/{path}" if folder and not path.startswith("/") else path
+    def _take(self, index: int, fd: int, path: str | None, source: int) -> None:
+        if path is None:
+            path = self._table.get(source)
+        elif source >= 0 and not path.startswith("/"):
+            folder = self._table.get(source)
+            path = f"{folder.rstrip('/')}/{path}" if folder else path
+        self._set(index, fd, path)
 
     def _set(self, index: int, fd: int, path: str | None) -> None:
         if fd not in self._history:
@@ -119,15 +102,61 @@ class Descriptors:
         return cells
 
 
-def _changes_descriptors(batch: Batch) -> bool:
+def _steps(batch: Batch) -> list[Step]:
+    """Return what the calls of *batch* that succeeded do to descriptors."""
     name = batch.symbol.name
-    return batch.symbol.result.role == "fd" or name == "close" or name in _COPIES or name.startswith("fcntl")
+    if name == "close" or name in _COPIES or name.startswith("fcntl"):
+        return _copied(batch, name)
+    if batch.symbol.result.role != "fd":
+        return []
+    done = ~batch.result.failed
+    paths = _paths(batch)
+    folders = [folder if path is not None else -1 for folder, path in zip(_folders(batch), paths, strict=True)]
+    rows = zip(batch.index.tolist(), _value(batch).tolist(), paths, folders, strict=True)
+    return list(compress(rows, done.tolist()))
 
 
-def _number(batch: Batch, parameter: int, row: int) -> int:
+def _copied(batch: Batch, name: str) -> list[Step]:
+    """close, dup and fcntl: the first argument is the descriptor that they start from."""
+    first, second = _numbers(batch, 0), _numbers(batch, 1)
+    if first is None:
+        return []
+    done = ~batch.result.failed
+    if name == "close":
+        closed = zip(batch.index[done].tolist(), first[done].tolist(), strict=True)
+        return [(index, fd, None, -1) for index, fd in closed]
+    if name.startswith("fcntl"):
+        done &= np.isin(second, _FCNTL_COPIES) if second is not None else False
+    rows = zip(batch.index[done].tolist(), _value(batch)[done].tolist(), first[done].tolist(), strict=True)
+    return [(index, fd, None, source) for index, fd, source in rows]
+
+
+def _value(batch: Batch) -> Array:
+    assert batch.result.value is not None
+    return batch.result.value
+
+
+def _numbers(batch: Batch, parameter: int) -> Array | None:
     parameters = batch.layout.parameters
     if parameter >= len(parameters) or not parameters[parameter].scalar:
-        return -1
-    return int(batch.rows.data[parameters[parameter].scalar][row])
+        return None
+    return np.asarray(batch.rows.data[parameters[parameter].scalar])
 
 
+def _paths(batch: Batch) -> list[str | None]:
+    """Return the path given to each call that returned a descriptor."""
+    for _, column in batch.columns:
+        if isinstance(column, columns.Pointed) and isinstance(column.value, columns.Text):
+            paths: list[str | None] = [None] * len(batch)
+            rows = np.flatnonzero(column.state == columns.VALUE).tolist()
+            for row, path in zip(rows, column.value.items, strict=True):
+                paths[row] = path
+            return paths
+    return [None] * len(batch)
+
+
+def _folders(batch: Batch) -> list[int]:
+    """Return what the paths are relative to, -1 for the working directory."""
+    folders = _numbers(batch, 0)
+    relative = folders is not None and batch.layout.parameters[0].field.role == "dirfd"
+    return np.asarray(folders).tolist() if relative else [-1] * len(batch)

@@ -43,8 +43,9 @@ class TextLines:
     """Renders batches as text.
 
     stamp: "t", "tt", "ttt" or "r" as strace's options; durations: <0.000042> behind each line (-T); string_limit: -s;
-    paths: descriptors followed by their path (-y); pids: name the thread on every line; events: lines for processes and
-    losses as well.
+    paths: descriptors with their path behind them (-y), by the given Descriptors (whose owner lets them follow what a
+    filter may have taken away), or True for our own; pids: name the thread on every line; events: lines for processes
+    and losses as well.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class TextLines:
         stamp: Stamp = "",
         durations: bool = False,
         string_limit: int | None = None,
-        paths: bool = False,
+        paths: bool | Descriptors = False,
         color: bool = False,
         pids: bool = False,
         events: bool = False,
@@ -63,7 +64,8 @@ class TextLines:
         self._stamps = Stamps(stamp) if stamp else None
         self._threads = Threads(pids)
         self._durations = durations
-        self._descriptors = Descriptors() if paths else None
+        self._descriptors = Descriptors() if paths is True else paths or None
+        self._follows = paths is True
         self._errors = Words(lambda number: _colored(f" {errno_text(number)}" if number else "", color))
         self._color = color
         self._events = events
@@ -71,7 +73,7 @@ class TextLines:
 
     def render(self, batches: Sequence[Batch]) -> bytes:
         """Return the lines of one chunk's *batches*."""
-        if self._descriptors is not None:
+        if self._descriptors is not None and self._follows:
             self._descriptors.follow(batches)
         shown = [batch for batch in batches if self._wanted(batch)]
         if not shown:
