@@ -244,7 +244,7 @@ def test_names_are_those_that_libc_exports() -> None:
     # An Export of GLIBC_PRIVATE or of an old version only is none to wrap; those that stay are compatibility names.
     unknown = {name for name in TABLE if name not in exported and not name.startswith(("__isoc23_", "arc4random"))}
     assert unknown <= {
-        "cfree",
+        "atexit", "pthread_atfork", "cfree",
         "closefrom",
         "close_range",
         "process_madvise",

@@ -49,6 +49,7 @@ posix_spawn_file_actions_addfchdir_np(file_actions, fd:fd) -> errno | errno
 posix_spawnattr_setflags(attr, flags:flags=spawn) -> errno | errno
 posix_spawnattr_setpgroup(attr, pgroup:pid) -> errno | errno
 daemon(nochdir, noclose) -> | -1
+atexit(function) -> | nonzero
 __cxa_atexit(func, arg, dso_handle) -> | nonzero
 on_exit(function, arg) -> | nonzero
 ptrace(request:enum=ptrace, pid:pid, addr, data) ->

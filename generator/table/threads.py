@@ -19,6 +19,7 @@ pthread_setcanceltype(type:enum=canceltype, oldtype:out) -> errno | errno
 pthread_self() ->
 pthread_equal(t1, t2) ->
 pthread_once(once_control, init_routine) -> errno | errno
+pthread_atfork(prepare, parent, child) -> errno | errno
 __register_atfork(prepare, parent, child, dso_handle) -> errno | errno
 pthread_key_create(key:out, destructor) -> errno | errno
 pthread_key_delete(key) -> errno | errno
