@@ -133,10 +133,10 @@ class Aliases:
         """Return why *name*, which no library exports, cannot be requested."""
         if name in self._headers.declared:
             headers = ", ".join(sorted(self._headers.owners([name])))
-            return f"{headers} declares it, but it is exported by neither {where}: programs have it inline or linked in"
+            return f"{headers} declares it, but {where} does not export it: programs have it inline or linked in"
         if name in self._headers.macros:
             return "it is a macro: the programs' code contains what it stands for"
-        return f"it is neither exported by {where} nor declared in the headers"
+        return f"it is neither exported by {where} nor declared in its headers"
 
     # --- prototypes --------------------------------------------------------------------------------------------------
 

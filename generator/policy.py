@@ -38,7 +38,8 @@ class Choice:
 def plan(config: Config, headers: Headers, libraries: Sequence[Library], platform: Platform) -> Plan:
     """Return what to generate for *config*. *libraries*: libc, libm, then those that the config names.
 
-    Raises UserError for names that neither libraries nor headers know, and for captures of parameters that are none.
+    Names that nothing knows are coverage lines too, of status "unknown": the caller may know more libraries. Raises
+    UserError for a prototype that is none, and for a capture of a parameter that does not exist.
     """
     return _Planner(config, headers, libraries, platform).run()
 
@@ -214,6 +215,8 @@ class _Planner:
             if wrapper.function is not None:
                 types = [wrapper.function.result, *(p.type for p in wrapper.function.params)]
                 words.update(word for t in types for word in re.findall(r"[A-Za-z_]\w*", t.text))
+                if re.search(r"\b(?:struct|union) ", " ".join(t.text for t in types)):  # it may be defined nowhere
+                    found |= self._headers.owners([wrapper.symbol])
             if wrapper.wrapper == "mode-if-flag":
                 found |= self._headers.owners([wrapper.symbol, "open"])
         return tuple(sorted(found | self._headers.type_owners(words)))
@@ -222,6 +225,11 @@ class _Planner:
 
     def _coverage(self, selection: Selection, found: Mapping[str, Sequence[Wrapper]]) -> Iterator[Coverage]:
         for answer in selection.answers:
+            if answer.unknown:
+                func = answer.func
+                yield Coverage(
+                    func.requested, "", "unknown", "refused", engine="", reason=answer.unknown, where=func.at
+                )
             for name in answer.targets:
                 yield self._covered(answer.func, selection.targets[name], found[name])
             for name in answer.excluded:

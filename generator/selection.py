@@ -12,13 +12,12 @@ Absent on purpose: whether and how a name can be wrapped (policy.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from .aliases import Aliases, bare, variant_base
 from .config import Config, Func
-from .errors import UserError, nearest
 from .libc_rules import INTERNAL, MALLOC_FAMILY, NOT_STRING, REFUSED, STRING_STEMS
 
 
@@ -42,6 +41,8 @@ class Answer:
     excluded: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     """Names of malloc's and the strings' families that a glob or a set matched."""
+    unknown: str = ""
+    """Why nothing is known by this name, if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Selection:
 
 
 def select(config: Config, aliases: Aliases, sonames: Collection[str], sets: Mapping[str, Sequence[str]]) -> Selection:
-    """Return the targets of *config*. Raises UserError for names that nobody knows."""
+    """Return the targets of *config*, and what became of each of its entries."""
     return _Selector(config, aliases, sonames, sets).run()
 
 
@@ -103,44 +104,26 @@ class _Selector:
             return Answer(func, excluded=(func.name,))
         if func.name in REFUSED and func.name not in self._aliases.exports:
             return Answer(func, targets=(self._add(func.name, func).name,))
-        pending = self._is_pending(func)
+        pending = func.library not in self._sonames if func.library else False
         if not pending and not self._aliases.members(func.name):
-            raise self._unknown(func)
+            return Answer(func, unknown=self._why_unknown(func))
         chosen = self._add(func.name, func)
         chosen.pending = pending
         if pending or func.name in self._aliases.exports:
             self._take(chosen, func.name)
         return Answer(func, targets=(func.name,))
 
-    def _is_pending(self, func: Func) -> bool:
-        """Whether the entry names a library that is not there yet."""
-        if not func.library:
-            return False
-        if func.library not in self._sonames:
-            return True
-        export = self._aliases.exports.get(func.name)
-        if export is None:
-            raise UserError(
-                f"no function named '{func.name}' in {func.library}",
-                func.at,
-                f"{func.library} does not export it",
-                _listed(nearest(func.name, self._aliases.exports)),
-            )
-        return False
-
-    def _unknown(self, func: Func) -> UserError:
-        where = " or ".join(sorted(self._sonames))
-        return UserError(
-            f"no function named '{func.name}' in {where}",
-            func.at,
-            self._aliases.why_unknown(func.name, where),
-            _listed(nearest(func.name, self._aliases.exports)),
-        )
+    def _why_unknown(self, func: Func) -> str:
+        if func.library:
+            return f"{func.library} does not export it"
+        return self._aliases.why_unknown(func.name, _either(self._sonames))
 
     # --- globs and sets ----------------------------------------------------------------------------------------------
 
     def _wide(self, func: Func, exact: Collection[str]) -> Answer:
         matches = self._matches(func)
+        if isinstance(matches, str):
+            return Answer(func, unknown=matches)
         prefix = literal_prefix(func.name) if func.glob else ""
         left_out = [m for m in matches if (stem := family_stem(m)) and not prefix.startswith(stem)]
         wanted = [m for m in matches if m not in set(left_out) and self._owner.get(m) not in exact]
@@ -155,18 +138,14 @@ class _Selector:
         rest = [m for m in left_out if self._owner.get(m) not in exact]
         return Answer(func, tuple(dict.fromkeys(targets)), tuple(sorted(excluded)), tuple(sorted(rest)))
 
-    def _matches(self, func: Func) -> list[str]:
+    def _matches(self, func: Func) -> list[str] | str:
+        """Return the exported names that a glob or a set means, or why it means none."""
         exports = self._aliases.exports
         if func.glob:
             found = [n for n in exports if fnmatchcase(n, func.name)]
-            if not found:
-                why = "it is compared with the names that " + ", ".join(sorted(self._sonames)) + " export"
-                raise UserError(f"no function's name matches '{func.name}'", func.at, why, "wc-gen --list PROGRAM")
-            return found
+            return found or f"no name that {_either(self._sonames)} exports matches it"
         if func.set not in self._sets:
-            known = ", ".join(sorted(self._sets))
-            close = nearest(func.set, self._sets)
-            raise UserError(f"no set named '{func.set}'", func.at, f"the sets are {known}", " or ".join(close))
+            return f"the sets are {', '.join(sorted(self._sets))}"
         return [n for n in self._sets[func.set] if n in exports]
 
     # --- who owns what -----------------------------------------------------------------------------------------------
@@ -211,5 +190,5 @@ class _Selector:
         return False
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join([*names, "or wc-gen --list PROGRAM to see all names"])
+def _either(sonames: Iterable[str]) -> str:
+    return " or ".join(sorted(name for name in sonames if "/" not in name))
