@@ -108,19 +108,18 @@ class Joiner:
         else:
             self._entered.pop(thread, None)
 
-    def finish(self, decoder: Decoder, inside: Iterable[Inside] = ()) -> list[list[Batch]]:
+    def finish(self, decoder: Decoder, inside: Iterable[Inside] | None = None) -> list[list[Batch]]:
         """Return what is left at the end of the session, in lists to be rendered one by one.
 
-        *inside*: what the rings' in-flight stacks hold. Calls that an ENTER record showed are "left", unfinished when
-        they are in *inside*; those without any record become batches of their own.
+        *inside*: the calls that programs ended in, as accounting.py has them; None when nobody knows. Of the calls that
+        an ENTER record showed, those are unfinished; those without any record become batches of their own.
         """
-        calls = list(inside)
-        keys = frozenset((call.pid, call.tid, call.symbol, call.clock) for call in calls)
+        calls = {(call.pid, call.tid, call.symbol, call.clock): call for call in inside or ()}
         shown = {_key(batch) for batches in self._entered.values() for batch in batches}
-        over = [[batch] for batch in self._ended({*self._entered, *self._execs}, keys)]
-        return over + [[batch] for call in calls
-                       if (call.pid, call.tid, call.symbol, call.clock) not in shown
-                       and (batch := decoder.unfinished(call)) is not None]  # fmt: skip
+        threads = {*self._entered, *self._execs}
+        over = [[batch] for batch in self._ended(threads, None if inside is None else frozenset(calls))]
+        silent = [decoder.unfinished(call) for key, call in calls.items() if key not in shown]
+        return over + [[batch] for batch in silent if batch is not None]
 
 
 def _key(batch: Batch) -> tuple[int, int, int, int]:
