@@ -149,8 +149,9 @@ def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
         what = f"no function matches '{name}'" if set(name) & set("*?[") else f"no function named '{name}' in {where}"
         choices = {export for library in libraries for export in library.exports}
     close = " or ".join(nearest(name, choices, NEAREST_OF))
+    listed = "" if name.startswith("%") else "wc-gen --list to see all names"
     why = line.reason or "it is neither exported by a library nor declared in its headers"
-    return UserError(what, line.where, why, f"{close}, or wc-gen --list to see all names" if close else "wc-gen --list")
+    return UserError(what, line.where, why, ", or ".join(filter(None, (close, listed))))
 
 
 def nothing_left(config: Config, made: Plan) -> Iterator[UserError]:

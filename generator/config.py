@@ -95,7 +95,7 @@ def _config(document: Document, base: FilePath) -> Config:
     _check_keys(document)
     file = _convert(document, document.value, File, ())
     for i, name in enumerate(file.exclude):
-        require(GLOB, name.removeprefix("%"), document, ("exclude", i), "a name, a glob or a set")
+        require(GLOB, name.lstrip("%"), document, ("exclude", i), "a name, a glob or a set")
     checked = [func(document, file, i) for i in range(len(file.funcs))]
     calls = [syscall(document, file, i) for i in range(len(file.syscalls))]
     return Config(

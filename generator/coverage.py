@@ -13,7 +13,7 @@ import msgspec
 from .errors import UserWarning_
 from .manifest import Coverage
 
-WIDEST = 32
+WIDEST = 48
 """Columns of a name before it pushes its line's rest to the right."""
 
 

@@ -32,7 +32,7 @@ class UserError(Exception):
         return f"{self.at}: {self.what}" if self.at else self.what
 
 
-class UserWarning_(UserError):  # noqa: N801, N818 - UserWarning is a builtin
+class UserWarning_(UserError):  # noqa: N801 - UserWarning is a builtin
     """The same for what does not stop the work. Reported where it is found; raised only by --strict modes."""
 
     level = "warning"

@@ -55,7 +55,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     """One function to intercept, or with a glob or a set several."""
 
     func_name: Annotated[str, _text("a function's name or a glob over names")] = ""
-    set: Annotated[str, Meta(pattern="^(%[A-Za-z0-9_]+)?$", description="a named set, as %memory")] = ""
+    set: Annotated[str, Meta(pattern="^(%%?[A-Za-z0-9_]+)?$", description="a named set, as %memory")] = ""
     prototype: Annotated[str, _text("its C declaration, when no header has one")] = ""
     library: Annotated[str, _text("the library that exports it, when it is none of libraries")] = ""
     back_enter: Handler = ""

@@ -59,8 +59,8 @@ def test_every_key_of_a_target_arrives() -> None:
 
 
 def test_names_globs_and_sets_are_told_apart() -> None:
-    text = '{"funcs": [{"func_name": "open"}, {"func_name": "pthread_*"}, {"set": "%memory"}]}'
-    assert [("open", "", False), ("pthread_*", "", True), ("", "%memory", False)] == [
+    text = '{"funcs": [{"func_name": "open"}, {"func_name": "pthread_*"}, {"set": "%memory"}, {"set": "%%stat"}]}'
+    assert [("open", "", False), ("pthread_*", "", True), ("", "%memory", False), ("", "%%stat", False)] == [
         (func.name, func.set, func.glob) for func in parse(text, "c.json").funcs
     ]
 
