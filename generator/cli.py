@@ -90,7 +90,7 @@ def _include_dir() -> str:
 
 @click.command(TOOL, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", metavar="[CONFIG|PROG]", required=False)
-@click.option("-o", "--output", metavar="FILE", help="Write the library; with the suffix .c its source alone.")
+@click.option("-o", "--output", metavar="FILE", help="Write the library; FILE.c: its source (and FILE_*).")
 @click.option("--explain", is_flag=True, help="Print for each target how it is wrapped, or why not.")
 @click.option("--list", "listing", is_flag=True, help="Print what could be intercepted, in PROG or at all, and how.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of --explain and --list.")
@@ -111,7 +111,7 @@ def command(what: str | None, output: str | None, explain: bool, listing: bool, 
 
 
 def _generate(name: str, output: str | None, explain: bool, form: str) -> int:
-    from . import build, config, coverage
+    from . import build, config, coverage, handlers
 
     read = config.load(name)
     planned = build.plan(read)
@@ -122,7 +122,7 @@ def _generate(name: str, output: str | None, explain: bool, form: str) -> int:
         report(TOOL, error, sys.stderr)
     if planned.unknown:
         return 1
-    for warning in () if explain else coverage.warnings(planned.plan.coverage):
+    for warning in (*handlers.missing(read), *(() if explain else coverage.warnings(planned.plan.coverage))):
         report(TOOL, warning, sys.stderr)
     if output:
         _write(read, planned, Path(output))

@@ -113,7 +113,8 @@ def write_c(emission: Emission, output: Path) -> list[Path]:
     first = next((name for name in names if name.endswith(".c")), names[0])
     targets = {first: output}
     for name in names:
-        targets.setdefault(name, output.with_name(name if name.endswith(".h") else f"{output.stem}-{name}"))
+        beside = name if name.endswith(".h") else f"{output.stem}_{name.removeprefix('hooks_')}"
+        targets.setdefault(name, output.with_name(beside))
     for name, target in targets.items():
         place_text(emission.sources[name], target)
     return list(targets.values())

@@ -49,7 +49,19 @@ def test_the_suffix_c_writes_the_source(wc_gen: Run, config: Callable[..., Path]
 @pytest.mark.parametrize("name", ["usage", "performance", "dynamic-before", "dynamic-after"])
 def test_the_original_configs_generate(wc_gen: Run, tmp_path: Path, name: str) -> None:
     done = wc_gen(DATA / "original" / f"{name}.json", "-o", tmp_path / "hooks.so")
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, True) == (done.returncode, (tmp_path / "hooks.so").exists())
+    assert "wc-gen: warning: cannot read /home/huomax" in done.stderr
+
+
+def test_a_handler_that_its_library_lacks_is_a_warning(
+    wc_gen: Run, config: Callable[..., Path], compile_c: Callable[..., Path]
+) -> None:
+    library = compile_c("void on_close(void) {}\n", "-shared", "-fPIC")
+    entry = {"func_name": "close", "back_enter": "on_close", "back_exit": "on_clse"}
+    done = wc_gen(config({"library_path": str(library), "funcs": [entry]}), "--explain")
+    assert (0, 1) == (done.returncode, done.stderr.count("warning"))
+    assert "no handler 'on_clse'" in done.stderr
+    assert "try:  on_close" in done.stderr
 
 
 def test_an_unknown_name_ends_with_one_and_names_the_nearest(
