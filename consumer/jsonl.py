@@ -42,6 +42,10 @@ class JsonLines:
         lines = in_order(parts)
         return ("\n".join(lines) + "\n").encode("ascii") if lines else b""
 
+    def finish(self) -> bytes:
+        """Return what was held back: nothing, a line is written when its call has ended."""
+        return b""
+
     def event(self, event: str, **keys: Any) -> bytes:
         """Return the line of something that is not in the rings (coverage); nothing unless events are wanted."""
         return (json.dumps({"event": event} | keys, separators=(",", ":")) + "\n").encode() if self.events else b""

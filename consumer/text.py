@@ -66,7 +66,7 @@ class TextLines:
         self._durations = durations
         self._descriptors = Descriptors() if paths is True else paths or None
         self._follows = paths is True
-        self._errors = Words(lambda number: _colored(f" {errno_text(number)}" if number else "", color))
+        self._errors = Words(lambda number: f" {errno_text(number)}" if number else "")
         self._color = color
         self._events = events
         self._halves = Halves()
@@ -165,8 +165,8 @@ class TextLines:
         result = batch.result
         failed = np.flatnonzero(result.failed)
         for row, error in zip(failed.tolist(), result.error[failed].tolist(), strict=True):
-            value = f"{RED}{rows[row]}{PLAIN}" if self._color else rows[row]
-            rows[row] = f"{value}{self._errors[error]}"
+            told = f"{rows[row]}{self._errors[error]}"
+            rows[row] = f"{RED}{told}{PLAIN}" if self._color else told
         return rows
 
     def _others(self, batch: Batch) -> list[str]:
@@ -252,10 +252,6 @@ def _known(batch: Batch) -> int:
 
 def _pointed_varargs(column: Column) -> bool:
     return isinstance(column, columns.Pointed) and isinstance(column.value, columns.Varargs)
-
-
-def _colored(text: str, color: bool) -> str:
-    return f"{RED}{text}{PLAIN}" if color and text else text
 
 
 def _durations(durations: Array) -> list[str]:
