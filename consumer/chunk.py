@@ -37,26 +37,44 @@ class Chunk:
         return np.flatnonzero(kinds != abi.CONTINUATION)
 
 
-def whole_records(cells: abi.Cells) -> int:
-    """Return how many of *cells* are whole records that follow each other from the start (stamps are not looked at).
+def whole_records(kinds: npt.NDArray[np.uint8], counts: npt.NDArray[np.uint8]) -> int:
+    """Return how many cells from the start are whole records that follow each other, by the *kinds* and *counts* of
+    their headers.
 
     A record is a first cell (a kind of its own, count 1..255) and count - 1 CONTINUATION cells behind it.
     """
-    count = len(cells)
-    if count == 0:
-        return 0
-    kinds, counts = cells["kind"], cells["count"]
     first = FIRST_KINDS[kinds]
     if first.all() and (counts == 1).all():
-        return count
+        return len(kinds)
     strange = np.flatnonzero(~first & (kinds != abi.CONTINUATION))
-    end = int(strange[0]) if len(strange) else count
+    end = int(strange[0]) if len(strange) else len(kinds)
     starts = np.flatnonzero(first[:end])
     if len(starts) == 0 or starts[0] != 0:
         return 0
     lengths = np.diff(starts, append=end)
     wrong = np.flatnonzero(lengths != counts[starts])
     return int(starts[wrong[0]]) if len(wrong) else end
+
+
+def headers_of(cells: abi.Cells) -> npt.NDArray[np.uint64]:
+    """Return the 8 bytes of each cell's header, gathered: stamp, symbol, kind, count from the low end up."""
+    return np.ascontiguousarray(cells.view(np.uint64)[:: abi.CELL_SIZE // 8])
+
+
+def stamps_of(headers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    return headers.view(np.uint32)[::2]
+
+
+def symbols_of(headers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
+    return headers.view(np.uint16)[2::4]
+
+
+def kinds_of(headers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    return headers.view(np.uint8)[6::8]
+
+
+def counts_of(headers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    return headers.view(np.uint8)[7::8]
 
 
 FIRST_KINDS = np.zeros(256, dtype=bool)

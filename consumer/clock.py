@@ -120,7 +120,9 @@ class Clock:
     def _add(self, sample: Sample) -> None:
         """A sample that does not lie behind the last one says nothing (a recorded file may be damaged)."""
         last = self._samples[-1] if self._samples else Sample(-1, -1, -1)
-        if sample.ticks <= last.ticks or sample.monotonic < last.monotonic or not 0 <= min(sample) <= max(sample) < MOST:
+        if sample.ticks <= last.ticks or sample.monotonic < last.monotonic:
+            return
+        if min(sample) < 0 or max(sample) >= MOST:
             return
         self._samples.append(sample)
         if self._native is not None and len(self._samples) > MOST_SAMPLES:

@@ -64,7 +64,7 @@ class SessionDirectory:
         self.head, self.words, self.json = stored
         self._lock, self._control, self._owner = lock, control, os.getpid()
         values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
-        self.policy, self.clock, self.budget = values["policy"], values["clock"], values["budget"]
+        self.policy, self.clock, self.budget = values["policy"], values["clock"], self.get("budget")
         self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
 
     @classmethod
@@ -118,6 +118,11 @@ class SessionDirectory:
     def get(self, name: str) -> int:
         """Read a u64 of the control file (used, no_segment, closed); 0 when a program has truncated it."""
         return int.from_bytes(os.pread(self._control, 8, abi.CONTROL.offset(name)), "little")
+
+    def give_back(self, size: int) -> None:
+        """A segment of *size* bytes is gone: its programs' successors may use as much again."""
+        self.budget += size
+        self._put("budget", self.budget)
 
     def close(self) -> None:
         """Switch every target off and the session closed: from here on wrappers pass through."""
