@@ -14,18 +14,24 @@ from typing import Any
 import jinja2
 
 from .classes import FORWARDS, Forward, Hook, hook
-from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, success, tail_text
+from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, tail_text
 from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
 from .model import CType, Plan, TargetPlan, Wrapper
+from .registers import Registers, registers
 
 PART = 220
 """Wrappers per C file: the parts of all of libc compile side by side."""
 VERSION = "0.1.0"
-BEFORE_TAIL = {"vfork": "WCI_TAIL_VFORK", "__vfork": "WCI_TAIL_VFORK", "__libc_start_main": "WCI_TAIL_START"}
+FOR_HANDLERS = {
+    "__libc_start_main": "WCI_TAIL_START",
+    "ptrace": "WCI_TAIL_PTRACE",
+    **dict.fromkeys(("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"), "WCI_TAIL_LONGJMP"),
+}
+"""Wrapped for the runtime's own sake when a config has handlers: where they are loaded, what answers their questions
+about the call they stand in, and what may leave them."""
+BEFORE_TAIL = {"vfork": "WCI_TAIL_VFORK", "__vfork": "WCI_TAIL_VFORK", **FOR_HANDLERS}
 """What a tail-jump does besides recording."""
-START = "__libc_start_main"
-REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +151,14 @@ class _View:
         return missing(self.function.result, self.wrapper.annotation.fail if self.wrapper.annotation else "", self.noreturn)
 
     @property
-    def succeeded(self) -> str:
-        return success(self.layout.symbol.result.fail, self.function.result)
+    def far(self) -> str:
+        """Suffix of the record path's functions: out of line where a call more does not show."""
+        near = not self.layout.captures and self.exit and not self.target.internal and not self.target.back_enter
+        return "" if near else "_far"
+
+    @property
+    def enter(self) -> str:
+        return "wci_enter_if_on" if self.far else "wci_enter"
 
     @property
     def members(self) -> list[str]:
@@ -177,33 +189,17 @@ class _View:
                 yield f"args->{slot.name} = {slot.value};"
 
     @property
-    def registers(self) -> list[tuple[str, str, str]]:
-        """(register or stack slot, parameter, its type) for handlers, by the calling convention."""
-        integers = [
-            (name, param.type)
-            for param, name in zip(self.function.params, self.names, strict=True)
-            if param.type.kind in ("pointer", "int", "bool") and param.type.size <= 8
-        ]
-        places = [*(f"regs.{r}" for r in REGISTERS), *(f"stack[{i}]" for i in range(1, 40))]
-        return [(place, name, type_.declare("")) for place, (name, type_) in zip(places, integers, strict=False)]
+    def handled(self) -> bool:
+        return bool(self.target.back_enter or (self.target.back_exit and not self.noreturn))
 
     @property
-    def optional_registers(self) -> list[tuple[str, str]]:
-        """(register, optional word) behind the named parameters."""
-        used = len(self.registers)
-        return [(f"regs.{r}", name) for r, name in zip(REGISTERS[used:], self.forward.optional, strict=False)]
+    def skippable(self) -> bool:
+        """back_enter may put a result in the call's place."""
+        return bool(self.target.back_enter) and not self.noreturn
 
     @property
-    def stack_words(self) -> int:
-        return max(1, len(self.registers) - 5)
-
-    @property
-    def result_type(self) -> str:
-        return self.function.result.declare("")
-
-    @property
-    def integer_result(self) -> bool:
-        return self.function.result.kind in ("pointer", "int", "bool")
+    def registers(self) -> Registers:
+        return registers(self.function, self.names, self.forward, self.callee)
 
 
 def missing(result: CType, fail: str, noreturn: bool) -> str:
@@ -243,7 +239,7 @@ def environment() -> jinja2.Environment:
 
 def emit(plan: Plan) -> Emission:
     """Return the C, the version script and the manifest of *plan*."""
-    plan = with_start(plan)
+    plan = with_handlers(plan)
     structs = Structs()
     views: list[_View] = []
     symbols: list[Symbol] = []
@@ -252,7 +248,7 @@ def emit(plan: Plan) -> Emission:
         target = plan.targets[wrapper.target]
         if wrapper.wrapper == "tail-jump" or wrapper.function is None:
             layout = build_tail_jump(wrapper, target)
-            tails.append(tail_view(number, wrapper))
+            tails.append(tail_view(number, wrapper, target))
         else:
             forward = FORWARDS[wrapper.wrapper](wrapper)
             noreturn = wrapper.wrapper == "noreturn" or "noreturn" in wrapper.function.attributes
@@ -268,14 +264,17 @@ def emit(plan: Plan) -> Emission:
     )
 
 
-def with_start(plan: Plan) -> Plan:
-    """Return *plan* with the point where C handlers are loaded: __libc_start_main, wrapped for the runtime's own sake."""
-    handled = any(target.back_enter or target.back_exit for target in plan.targets)
-    if not handled or any(wrapper.symbol == START for wrapper in plan.wrappers):
+def with_handlers(plan: Plan) -> Plan:
+    """Return *plan* with the internal wrappers that C handlers need."""
+    if not any(target.back_enter or target.back_exit for target in plan.targets):
         return plan
-    target = TargetPlan(START, internal=True)
-    wrapper = Wrapper(START, len(plan.targets), "tail-jump", detail="loads the handler library")
-    return replace(plan, targets=(*plan.targets, target), wrappers=(*plan.wrappers, wrapper))
+    there = {wrapper.symbol for wrapper in plan.wrappers}
+    names = [name for name in FOR_HANDLERS if name not in there]
+    targets = [TargetPlan(name, internal=True) for name in names]
+    wrappers = [
+        Wrapper(name, len(plan.targets) + i, "tail-jump", detail="for the handlers' sake") for i, name in enumerate(names)
+    ]
+    return replace(plan, targets=(*plan.targets, *targets), wrappers=(*plan.wrappers, *wrappers))
 
 
 def control_word(target: TargetPlan) -> int:
@@ -284,11 +283,11 @@ def control_word(target: TargetPlan) -> int:
     return on | (2 if target.on_full == "drop" else 0) | 1 << 16 | (target.frequency << 32)
 
 
-def tail_view(number: int, wrapper: Wrapper) -> dict[str, Any]:
+def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, Any]:
     return {
         "number": number, "symbol": wrapper.symbol, "target": wrapper.target, "text": tail_text(wrapper),
         "library": wrapper.library, "version": wrapper.version, "before": BEFORE_TAIL.get(wrapper.symbol, "0"),
-        "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol,
+        "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol, "handler": target.back_enter,
         "origin": wrapper.function.origin if wrapper.function else wrapper.detail,
     }  # fmt: skip
 
@@ -303,7 +302,7 @@ def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]])
     texts["hooks_tail.S"] = environment().get_template("tail.S.j2").render(tails=tails)
     texts["hooks_main.c"] = environment().get_template("main.c.j2").render(
         plan=plan, parts=range(len(parts)), tails=tails,
-        handlers=sorted({h for v in views for h in (v.target.back_enter, v.target.back_exit) if h}),
+        handlers=sorted({*part_handlers(views), *(t["handler"] for t in tails if t["handler"])}),
         samples=any(target.frequency > 1 for target in plan.targets),
     )  # fmt: skip
     return texts
@@ -317,7 +316,8 @@ def part_slots(part: Sequence[_View]) -> list[_View]:
 
 
 def part_handlers(part: Sequence[_View]) -> list[str]:
-    return sorted({h for view in part for h in (view.target.back_enter, view.target.back_exit) if h})
+    handled = [view.target for view in part if view.handled]
+    return sorted({name for target in handled for name in (target.back_enter, target.back_exit) if name})
 
 
 def version_script(wrappers: Sequence[Wrapper]) -> str:

@@ -125,22 +125,3 @@ wci_hook_mlockall(void)
         wci_segment->rings = keep;
         wci_syscall3(SYS_munmap, (char *)wci_segment + from, wci_segment->size - from, 0);
 }
-
-/*
- * R3: the only guard there is. While a handler runs, the thread has no ring: its intercepted calls come to
- * wci_ring_acquire, which counts them as suppressed.
- */
-void
-wci_handler_run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs)
-{
-        const int error = errno;
-        struct wci_ring *ring = wci_tls.ring;
-        wci_tls.suspended = call->ring;
-        wci_tls.handler_frame = (uintptr_t)__builtin_frame_address(0);
-        wci_tls.ring = NULL;
-        handler(regs, (int)call->ring->record_pid);
-        wci_tls.ring = ring;
-        wci_tls.handler_frame = 0;
-        wci_tls.suspended = NULL;
-        errno = error;
-}

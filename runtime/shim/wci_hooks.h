@@ -1,5 +1,5 @@
 /*
- * wci_hooks.h: what some wrappers do besides recording, and the bridge to user handlers. Included by generated wrappers.
+ * wci_hooks.h: what some wrappers do besides recording. Included by generated wrappers.
  *
  * Hooks run whether or not the function is a target: exec and spawn write EXEC records and may renew the environment,
  * prctl and syscall look for seccomp (R9), mlockall frees what it would lock, malloc's family serves dlsym (R11).
@@ -10,7 +10,6 @@
 #include "wci_shim.h"
 
 #include <sys/types.h>
-#include <sys/user.h>
 
 /* An EXEC record: before exec* (pid 0: ourselves), after a successful posix_spawn* (pid of the child). */
 WCI_HIDDEN void wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *path, uint32_t pid);
@@ -28,9 +27,5 @@ WCI_HIDDEN void *wci_early_alloc(size_t size, size_t align);
 WCI_HIDDEN bool wci_early_owns(const void *pointer);
 WCI_HIDDEN size_t wci_early_size(const void *pointer);
 WCI_HIDDEN void *wci_early_move(void *pointer, size_t size, void *(*real_malloc)(size_t));
-
-typedef void (*wci_handler)(struct user_regs_struct *regs, int pid);
-/* Run a user handler: errno kept, its own intercepted calls suppressed and counted. */
-WCI_HIDDEN void wci_handler_run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs);
 
 #endif

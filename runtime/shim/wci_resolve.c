@@ -47,25 +47,3 @@ wci_resolve_all(void)
                         if ((*slot)->library == NULL && *(*slot)->pointer == NULL)
                                 wci_resolve(*slot);
 }
-
-/*
- * Load the handler library through the session's link (the shim itself knows no path). Called when the program's
- * _start has come to __libc_start_main: all libraries are initialised, none of the program's own code has run.
- */
-void
-wci_handlers_load(void)
-{
-        const char *session = wci_session_path();
-        if (wci_handler_slots[0].name == NULL || session[0] == '\0')
-                return;
-        const int error = errno;
-        char path[256];
-        struct wci_text text = {path, path + sizeof path};
-        wci_text_add(&text, session);
-        wci_text_add(&text, "/handlers.so");
-        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        for (uint32_t i = 0; library != NULL && wci_handler_slots[i].name != NULL; i++)
-                *wci_handler_slots[i].pointer = dlsym(library, wci_handler_slots[i].name);
-        (void)dlerror();
-        errno = error;
-}

@@ -7,6 +7,7 @@
  * PROCESS or THREAD.
  * Absent on purpose: a hook at thread exit. Interposed calls still come after any key destructor.
  */
+#include "wci_handler.h"
 #include "wci_runtime.h"
 
 #include <errno.h>
@@ -220,17 +221,11 @@ count_without_ring(uint32_t target, enum wci_loss reason)
         return NULL;
 }
 
-/* The thread runs a user handler, or a siglongjmp left one (then our frame is above the handler's: go on). */
+/* The thread runs a user handler. Its calls are counted where the handler's own call is. */
 static struct wci_ring *
-ring_in_handler(uint32_t target, uintptr_t frame)
+count_suppressed(uint32_t target)
 {
         struct wci_ring *ring = wci_tls.suspended;
-        if (frame > wci_tls.handler_frame && ring != NULL) {
-                wci_tls.handler_frame = 0;
-                wci_tls.suspended = NULL;
-                wci_tls.ring = ring;
-                return ring;
-        }
         if (ring != NULL && ring->owner_pid == wci_alive->pid && target != UINT32_MAX) {
                 wci_add_unlocked(&wci_ring_counts(ring, target)->calls, 1);
                 wci_add_unlocked(&wci_ring_counts(ring, target)->suppressed, 1);
@@ -244,9 +239,11 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
         if (wci_alive == NULL)
                 return NULL;
         if (wci_tls.handler_frame != 0) {
-                struct wci_ring *ring = ring_in_handler(target, frame);
-                if (ring == NULL || ring->owner_pid == wci_alive->pid)
-                        return ring;
+                if (!wci_handler_left(frame))
+                        return count_suppressed(target);
+                wci_handler_forget();
+                if (wci_tls.ring != NULL && wci_tls.ring->owner_pid == wci_alive->pid)
+                        return wci_tls.ring;
         }
         uint32_t reason = 0;
         if (wci_alive->pid == 0) {

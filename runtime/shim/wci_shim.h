@@ -35,6 +35,8 @@ struct wci_tls {
         struct wci_ring *vfork;     /* the thread's ring while a vfork child may be using it */
         struct wci_ring *suspended; /* the thread's ring while a user handler runs */
         uintptr_t handler_frame;    /* frame that started the handler; 0: none */
+        struct user_regs_struct *regs; /* what that handler sees */
+        uint64_t result;            /* of a tail-jump that its handler skipped */
         uint32_t retry;             /* calls to let pass before the next attempt to claim a ring */
         uint32_t resolving;         /* inside dlsym: malloc's family is served from the bootstrap arena (R11) */
 };
@@ -271,6 +273,26 @@ WCI_INLINE void
 wci_count_returned(const struct wci_call *call)
 {
         wci_add_unlocked(&wci_ring_counts(call->ring, call->target)->returned, 1);
+}
+
+/*
+ * The same out of line, for wrappers that capture what is behind pointers or are hardly ever on: there a call more does
+ * not show, and generated code stays a third of the size (which is what compiling it costs).
+ */
+WCI_HIDDEN bool wci_enter_far(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uint64_t argument,
+                              uint32_t clocks);
+WCI_HIDDEN bool wci_returned_far(struct wci_call *call, uint32_t clocks);
+WCI_HIDDEN struct wci_record_head wci_record_far(struct wci_call *call, uint32_t symbol, uint32_t kind, uint32_t cells,
+                                                 uint64_t result);
+WCI_HIDDEN void wci_commit_far(const struct wci_record_head *head);
+
+WCI_INLINE bool
+wci_enter_if_on(struct wci_call *call, uint32_t target, uint32_t symbol, uint64_t argument, uint32_t clocks)
+{
+        const uint64_t word = __atomic_load_n(&wci_words[target], __ATOMIC_RELAXED);
+        if (WCI_LIKELY(!(word & WCI_WORD_ON)))
+                return false;
+        return wci_enter_far(call, word, target, symbol, argument, clocks);
 }
 
 /* errno values which prove that the kernel read the whole path; EFAULT and ENAMETOOLONG do not. */

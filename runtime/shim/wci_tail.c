@@ -10,7 +10,9 @@
 
 #include <errno.h>
 
-WCI_HIDDEN void *wci_tail_enter(uint32_t index, const uint64_t *registers);
+#define WCI_TAIL_FRAME 25 /* words from the saved registers to the return address: wci_tail_common.S */
+
+WCI_HIDDEN void *wci_tail_enter(uint32_t index, uint64_t *registers);
 
 static long
 missing(void)
@@ -50,17 +52,58 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
         wci_commit(&record);
 }
 
+/* Returns false when the handler wants the call skipped. What it leaves in the registers is what the callee gets. */
+static bool
+handle(const struct wci_tail *tail, uint64_t *registers, struct wci_call *call)
+{
+        struct user_regs_struct regs = {
+            .rdi = registers[0], .rsi = registers[1], .rdx = registers[2], .rcx = registers[3], .r8 = registers[4],
+            .r9 = registers[5],  .rip = (uintptr_t)*tail->slot->pointer,   .rsp = (uintptr_t)(registers + WCI_TAIL_FRAME)};
+        const bool goes_on = wci_handler_enter(*tail->handler, call, &regs, WCI_CLOCK_AT_ENTRY);
+        const uint64_t left[6] = {regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9};
+        for (uint32_t i = 0; i < 6; i++)
+                registers[i] = left[i];
+        wci_tls.result = regs.rax;
+        return goes_on;
+}
+
+static long
+skipped(void)
+{
+        return (long)wci_tls.result;
+}
+
+/* What a tail-jump does besides recording. Returns where to jump instead, or NULL. */
+static void *
+before(const struct wci_tail *tail, const uint64_t *registers)
+{
+        if (tail->before == WCI_TAIL_START)
+                wci_handlers_load();
+        if (tail->before == WCI_TAIL_LONGJMP)
+                wci_handler_longjmp((const void *)registers[0]);
+        if (tail->before == WCI_TAIL_PTRACE &&
+            wci_handler_answers((int)registers[0], (int)registers[1], (uintptr_t)__builtin_frame_address(0)))
+                return (void *)(uintptr_t)wci_handler_ptrace;
+        return NULL;
+}
+
 void *
-wci_tail_enter(uint32_t index, const uint64_t *registers)
+wci_tail_enter(uint32_t index, uint64_t *registers)
 {
         const struct wci_tail *tail = &wci_tails[index];
         if (WCI_UNLIKELY(*tail->slot->pointer == NULL))
                 wci_resolve(tail->slot);
-        if (tail->before == WCI_TAIL_START)
-                wci_handlers_load();
+        void *instead = before(tail, registers);
+        if (WCI_UNLIKELY(instead != NULL))
+                return instead;
         struct wci_call call;
-        if (wci_enter(&call, tail->target, tail->symbol, registers[0], WCI_CLOCK_AT_ENTRY))
+        if (wci_enter(&call, tail->target, tail->symbol, registers[0], WCI_CLOCK_AT_ENTRY)) {
+                if (tail->handler != NULL && *tail->handler != NULL && !handle(tail, registers, &call))
+                        instead = (void *)(uintptr_t)skipped;
                 record_entry(tail, registers, &call);
+        }
+        if (instead != NULL)
+                return instead;
         if (tail->before == WCI_TAIL_VFORK && wci_tls.ring != NULL && wci_tls.ring->owner_pid == wci_alive->pid) {
                 wci_tls.vfork = wci_tls.ring;
                 wci_tls.ring = NULL;

@@ -2,6 +2,7 @@
 #ifndef WCI_TAIL_H
 #define WCI_TAIL_H
 
+#include "wci_handler.h"
 #include "wci_shim.h"
 
 struct wci_tail {
@@ -10,10 +11,13 @@ struct wci_tail {
         uint16_t symbol;
         int8_t text;   /* number of the register that holds a string, -1: none */
         uint8_t before; /* WCI_TAIL_* */
+        wci_handler *handler; /* where back_enter's address will stand; NULL: no handler */
 };
 
-#define WCI_TAIL_VFORK 1 /* the caller's memory and thread-local storage are about to be shared with a child */
-#define WCI_TAIL_START 2 /* the program is about to start: load its handlers */
+#define WCI_TAIL_VFORK 1   /* the caller's memory and thread-local storage are about to be shared with a child */
+#define WCI_TAIL_START 2   /* the program is about to start: load its handlers */
+#define WCI_TAIL_LONGJMP 3 /* may leave a handler */
+#define WCI_TAIL_PTRACE 4  /* answered in process when a handler asks about its own call */
 
 extern WCI_HIDDEN const struct wci_tail wci_tails[];
 

@@ -8,6 +8,7 @@
 #define WCI_WRAPPER_H
 
 #include "wci_shim.h"
+#include "wci_handler.h"
 #include "wci_hooks.h"
 
 #include <errno.h>

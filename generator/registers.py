@@ -1,0 +1,158 @@
+"""How a handler sees a call: which argument stands in which register, and the C that puts it there and takes it back.
+
+Called by emit.py for wrappers whose target has a handler. Pure. x86-64's System V calling convention, as far as a struct
+user_regs_struct shows it: integers and pointers in rdi rsi rdx rcx r8 r9, then on the stack from rsp + 8 on; rsp leads to
+the return address, rip to the function. What travels in vector registers is not shown. A result stands in rax, one of up
+to 16 bytes in rax and rdx, a floating one in rax as the bits of a double.
+
+Absent on purpose: whether there is a handler, and when it runs (the template).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .classes import Forward
+from .model import CType, Function
+
+REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+VECTORS = 8
+"""Floating arguments that registers hold."""
+SCALARS = ("pointer", "int", "bool")
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """C statements around a handler. ``regs`` is the struct, ``stack`` the words from the return address on."""
+
+    load: tuple[str, ...]
+    """From the arguments into regs and stack, before either handler."""
+    store: tuple[str, ...]
+    """Back into the arguments, after back_enter."""
+    load_result: tuple[str, ...]
+    """From ret into regs, before back_exit."""
+    store_result: tuple[str, ...]
+    """Back into ret, after back_exit, or instead of the call."""
+    words: int
+    """Of stack."""
+
+
+class _Places:
+    """Gives out registers and stack words in the order of the parameters."""
+
+    def __init__(self) -> None:
+        self.general = 0
+        self.vectors = 0
+        self.words = 1
+
+    def take(self, words: int, align: int = 1) -> list[str]:
+        """Return lvalues for *words* of an integer class argument: all in registers, or all on the stack."""
+        if self.general + words <= len(REGISTERS):
+            self.general += words
+            return [f"regs.{name}" for name in REGISTERS[self.general - words : self.general]]
+        return self.on_stack(words, align)
+
+    def on_stack(self, words: int, align: int = 1) -> list[str]:
+        self.words += (1 - self.words) % align
+        self.words += words
+        return [f"stack[{i}]" for i in range(self.words - words, self.words)]
+
+    def vector(self, words: int) -> list[str]:
+        """Return nothing while vector registers hold it: no handler sees those."""
+        if self.vectors + words <= VECTORS:
+            self.vectors += words
+            return []
+        return self.on_stack(words)
+
+
+def registers(function: Function, names: Sequence[str], forward: Forward, callee: str) -> Registers:
+    """Return how *function*'s arguments, called *names* in the wrapper, and its result stand in registers."""
+    places = _Places()
+    load: list[str] = ["regs.rsp = (unsigned long)(uintptr_t)stack;"]
+    store: list[str] = []
+    if in_memory(function.result):
+        load += [f"{place} = (unsigned long)(uintptr_t)&ret;" for place in places.take(1)]
+    for param, name in zip(function.params, names, strict=True):
+        moved = _argument(param.type, name, places)
+        load += (line for line, _ in moved)
+        store += (line for _, line in moved if line)
+    for name in forward.optional:
+        for place in places.take(1):
+            load.append(f"{place} = (unsigned long){name};")
+            store.append(f"{name} = (__typeof__({name})){place};")
+    more = tuple(_varargs(forward))
+    load += (line for line, _ in more)
+    store += (line for _, line in more)
+    load.append("stack[0] = (unsigned long)(uintptr_t)__builtin_return_address(0);")
+    load.append(f"regs.rip = (unsigned long)(uintptr_t)wc_{callee};")
+    return Registers(tuple(load), tuple(store), *_result(function.result), places.words)
+
+
+def in_memory(result: CType) -> bool:
+    """A result that the callee writes where a hidden first argument says."""
+    return result.kind == "struct" and result.size > 16
+
+
+def words_of(type_: CType) -> int:
+    return -(-type_.size // 8)
+
+
+def _argument(type_: CType, name: str, places: _Places) -> list[tuple[str, str]]:
+    """Return pairs of statements: into the register, and back."""
+    if type_.kind in SCALARS and type_.size <= 8:
+        (place,) = places.take(1)
+        return [(f"{place} = (unsigned long){name};", f"{name} = ({type_.declare('')}){place};")]
+    if type_.kind == "va_list":  # an array: as a parameter, a pointer that cannot be given back
+        (place,) = places.take(1)
+        return [(f"{place} = (unsigned long)(uintptr_t){name};", "")]
+    return _copied(_wide(type_, places), name, type_.size)
+
+
+def _wide(type_: CType, places: _Places) -> list[str]:
+    words = words_of(type_)
+    align = 2 if type_.align == 16 else 1
+    if type_.kind == "longdouble" or type_.size > 16:
+        return places.on_stack(words, align)
+    if type_.kind in ("float", "complex") or (type_.kind == "struct" and _is_floating(type_)):
+        return places.vector(words)
+    return places.take(words, align)
+
+
+def _is_floating(type_: CType) -> bool:
+    """A small struct of nothing but floats and doubles. One that mixes counts as integers: libc has none."""
+    members = type_.record.members if type_.record else ()
+    return bool(members) and all(
+        m.type.kind == "float" or (m.type.kind == "struct" and _is_floating(m.type)) for m in members
+    )
+
+
+def _copied(places: Sequence[str], name: str, size: int) -> list[tuple[str, str]]:
+    lines = []
+    for i, place in enumerate(places):
+        part, count = f"(char *)&{name} + {8 * i}", min(8, size - 8 * i)
+        lines.append((f"__builtin_memcpy(&{place}, {part}, {count});", f"__builtin_memcpy({part}, &{place}, {count});"))
+    return lines
+
+
+def _varargs(forward: Forward) -> Iterator[tuple[str, str]]:
+    """A v-twin's words stand where the caller has put them; of an exec list only argv[0] is shown."""
+    if any("__builtin_va_copy(seen, args);" in line for line in forward.before):
+        yield "wci_handler_varargs(&regs, seen, false);", "wci_handler_varargs(&regs, seen, true);"
+    if any(line == "char *argv[count];" for line in forward.before):
+        yield "regs.rsi = (unsigned long)argv[0];", "argv[0] = (char *)regs.rsi;"
+
+
+def _result(type_: CType) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return statements that take ret into rax (and rdx), and back."""
+    if type_.kind == "void":
+        return (), ()
+    if type_.kind in SCALARS and type_.size <= 8:
+        return ("regs.rax = (unsigned long)ret;",), (f"ret = ({type_.declare('')})regs.rax;",)
+    if type_.kind in ("float", "longdouble"):
+        bits = "wci_double_bits((double)ret)"
+        return (f"regs.rax = {bits};",), (f"if (regs.rax != {bits})", f"        ret = ({type_.declare('')})wci_bits_double(regs.rax);")
+    if type_.size > 16:
+        return ("regs.rax = (unsigned long)(uintptr_t)&ret;",), ()
+    moved = _copied([f"regs.{name}" for name in ("rax", "rdx")[: words_of(type_)]], "ret", type_.size)
+    return tuple(line for line, _ in moved), tuple(line for _, line in moved)

@@ -1,0 +1,38 @@
+/*
+ * wci_handler.h: the bridge between wrappers and user handlers (see wci_handler.c). Included by generated wrappers.
+ */
+#ifndef WCI_HANDLER_H
+#define WCI_HANDLER_H
+
+#include "wci_shim.h"
+
+#include <sys/user.h>
+
+typedef void (*wci_handler)(struct user_regs_struct *regs, int pid);
+
+/* Run back_enter. False: the call is not to be made, its result stands in rax, errno is the handler's. */
+WCI_HIDDEN bool wci_handler_enter(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs,
+                                  uint32_t clocks);
+/* Run back_exit. errno is kept unless the handler has put another result into rax. */
+WCI_HIDDEN void wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs);
+/* Fill regs with the words of a va_list, or (back) these with what is in regs; rsp leads to those on the stack. */
+WCI_HIDDEN void wci_handler_varargs(struct user_regs_struct *regs, void *args, bool back);
+
+/* A call from this frame while a handler runs: was the handler left by a jump? */
+WCI_HIDDEN bool wci_handler_left(uintptr_t frame);
+WCI_HIDDEN void wci_handler_forget(void);
+WCI_HIDDEN void wci_handler_longjmp(const void *env);
+
+/* ptrace(2), called by a handler on its own process: is the request one that we answer, and the answer. */
+WCI_HIDDEN bool wci_handler_answers(long request, long pid, uintptr_t frame);
+WCI_HIDDEN long wci_handler_ptrace(long request, long pid, void *address, void *data);
+
+WCI_INLINE double
+wci_bits_double(uint64_t bits)
+{
+        double value;
+        __builtin_memcpy(&value, &bits, sizeof value);
+        return value;
+}
+
+#endif
