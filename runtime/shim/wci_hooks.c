@@ -42,6 +42,10 @@ wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *p
         struct wci_capture text = wci_capture_text(path, WCI_PATH_LIMIT, false);
         wci_capture_fit(&text, &cells);
         const struct wci_record_head record = wci_record(&own, symbol, WCI_EXEC, cells, traced);
+        if (traced) {
+                call->target = UINT32_MAX; /* counted here: when the CALL of a failed exec is lost, no second call is */
+                call->claims -= record.first == NULL; /* and no CALL is recorded whose EXEC was counted as lost */
+        }
         if (record.first == NULL)
                 return;
         struct wci_exec args = {wci_capture_put(record.first, 1, &text), pid};
