@@ -104,7 +104,7 @@ class Descriptors:
 
 def _steps(batch: Batch) -> list[Step]:
     """Return what the calls of *batch* that succeeded do to descriptors."""
-    name = batch.symbol.name
+    name = batch.symbol.name.lstrip("_")
     if name == "close" or name in _COPIES or name.startswith("fcntl"):
         return _copied(batch, name)
     if batch.symbol.result.role != "fd":

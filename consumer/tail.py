@@ -54,6 +54,7 @@ def _present(batch: Batch) -> tuple[int, columns.Array] | None:
         if at is not None:
             flags = batch.rows.data[fields[at].scalar].astype(np.int64)
             return at + 1, (flags & _CREATES != 0) | ((flags & _NAMELESS != 0) if _NAMELESS else False)
-    if wrapper == "optional-word" and batch.symbol.name.startswith("fcntl") and len(fields) > 2 and fields[1].scalar:
+    called = batch.symbol.name.lstrip("_")
+    if wrapper == "optional-word" and called.startswith("fcntl") and len(fields) > 2 and fields[1].scalar:
         return 2, ~np.isin(batch.rows.data[fields[1].scalar], _WITHOUT)
     return None

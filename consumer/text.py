@@ -10,7 +10,7 @@ How it is fast: as in jsonl.py, a template per symbol and a column of words per 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -29,6 +29,8 @@ from .textcells import Cells, TextCells
 from .values import EVENT_NAMES, REASONS, values
 from .words import Dictionary, Words
 
+_WORDY = ("optional-word", "syscall", "tail-jump")
+"""Wrappers whose arguments are words of any meaning, addresses among them."""
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -60,6 +62,8 @@ class TextLines:
         pids: bool = False,
         events: bool = False,
     ) -> None:
+        self._manifest = manifest
+        self._aliases: dict[int, frozenset[str]] = {}
         self._cells = TextCells(Dictionary(manifest.names), string_limit)
         self._stamps = Stamps(stamp) if stamp else None
         self._threads = Threads(pids)
@@ -113,12 +117,12 @@ class TextLines:
     def _calls(self, batch: Batch) -> list[str]:
         args = self._arguments(batch)
         if batch.unfinished:
-            return [f"{batch.symbol.name}({line} <unfinished ...>" for line in args.lines(unfinished=True)]
+            return [f"{batch.target.name}({line} <unfinished ...>" for line in args.lines(unfinished=True)]
         inputs, returned = [*args.inputs], "?"
         if batch.returned:
             inputs.append(self._returns(batch))
             returned = "%s"
-        template = f"{_literal(batch.symbol.name)}({args.template}) = {returned}"
+        template = f"{_literal(batch.target.name)}({args.template}) = {returned}"
         if self._durations and batch.returned:
             inputs.append(_durations(batch.duration))
             template += "%s"
@@ -128,17 +132,35 @@ class TextLines:
         """Return the arguments' columns and the template that joins them."""
         arguments = Arguments(len(batch))
         tail = tail_of(batch, self._cells)
-        for i, (_, column) in enumerate(batch.columns):
+        hidden = self._hidden(batch)
+        for i, (name, column) in enumerate(batch.columns):
+            if name in hidden:
+                continue
             if tail is not None and i >= tail.start:
                 arguments.add(tail.cells[i - tail.start], separated=True)
-                continue
-            number = batch.layout.parameters[i].field
-            if self._descriptors is not None and number.role in ("fd", "dirfd") and isinstance(column, columns.Scalar):
-                arguments.add(self._descriptors.cells(batch, column.data, self._cells.cells(column)))
             else:
-                arguments.add(self._cells.cells(column), separated=_pointed_varargs(column),
+                arguments.add(self._argument(batch, i, column), separated=_pointed_varargs(column),
                               nothing=isinstance(column, columns.Nothing))  # fmt: skip
         return arguments
+
+    def _argument(self, batch: Batch, i: int, column: Column) -> Cells:
+        field = batch.layout.parameters[i].field
+        if isinstance(column, columns.Scalar):
+            word = field.type == "uint" and field.size == 8 and not field.role and batch.symbol.wrapper in _WORDY
+            cells = self._cells.numbers(column.data, column.type, "word" if word else field.role, field.names)
+            follow = self._descriptors is not None and field.role in ("fd", "dirfd")
+            return self._descriptors.cells(batch, column.data, cells) if self._descriptors and follow else cells
+        return self._cells.parameter(field.name, column)
+
+    def _hidden(self, batch: Batch) -> frozenset[str]:
+        """Return the parameters that only the called alias has: __printf_chk's flag, when shown as printf."""
+        id, name = batch.layout.id, batch.target.name
+        if id not in self._aliases:
+            own = [s for s in self._manifest.symbols if s.name == name and s.target == batch.symbol.target]
+            known = {field.name for symbol in own for field in symbol.fields}
+            given = {field.name for field in batch.symbol.fields}
+            self._aliases[id] = frozenset(given - known if own and known <= given else ())
+        return self._aliases[id]
 
     def _returns(self, batch: Batch) -> Cells:
         """Return what stands behind the equals sign."""
@@ -153,8 +175,7 @@ class TextLines:
         else:
             size = rule.size if rule.type != "float" else 8
             value = result.value.astype(f"<i{size}") if rule.type == "int" and size in (1, 2, 4) else result.value
-            role = "" if rule.role == "char" and rule.type == "int" and rule.size == 8 else rule.role
-            shown = self._cells.numbers(value, rule.type, role, rule.names)
+            shown = self._cells.numbers(value, rule.type, "" if rule.fail == "errno" else rule.role, rule.names)
         if self._descriptors is not None and rule.role == "fd":
             shown = self._descriptors.cells(batch, result.value, shown, after=True)
         return self._failures(batch, shown) if result.failed.any() else shown
@@ -188,10 +209,10 @@ class TextLines:
 
     def _half_lines(self, batch: Batch) -> list[str]:
         args = self._arguments(batch)
-        name = batch.symbol.name
+        name = batch.target.name
         keys = _keys(batch)
         if batch.part == "entered":
-            known = _known(batch)
+            known = _known(batch, self._hidden(batch))
             self._halves.remember(keys, known)
             return [f"{name}({line} <unfinished ...>" for line in args.lines(stop=known, unfinished=True)]
         starts = self._halves.recall(keys)
@@ -242,12 +263,13 @@ def _keys(batch: Batch) -> list[Key]:
     return [(batch.tid, batch.layout.id, clock) for clock in batch.rows.data["clock"].tolist()]
 
 
-def _known(batch: Batch) -> int:
+def _known(batch: Batch, hidden: Collection[str]) -> int:
     """Return how many arguments are known before the call: up to the first pointer that nothing is kept of yet."""
-    for i, (_, column) in enumerate(batch.columns):
+    shown = [column for name, column in batch.columns if name not in hidden]
+    for i, column in enumerate(shown):
         if isinstance(column, columns.Pointed) and (column.state == columns.POINTER).any():
             return i
-    return len(batch.columns)
+    return len(shown)
 
 
 def _pointed_varargs(column: Column) -> bool:

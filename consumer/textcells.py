@@ -13,6 +13,7 @@ import numpy as np
 
 from . import columns
 from .columns import Column
+from .idioms import MEMBERS, PARAMETERS, STRUCTS
 from .sockets import address
 from .words import Dictionary, char_word, escaped, plain
 
@@ -24,7 +25,7 @@ MOST_MEMBERS = 6
 """Members up to which a struct is shown whole."""
 SHORT = {"st_mode": ("st_mode", "st_size"), "stx_mode": ("stx_mode", "stx_size"), "sysname": ("sysname", "nodename")}
 """Structs that have this member are shown by these."""
-FILLING = ("_", "pad", "unused", "reserved", "spare")
+FILLING = ("pad", "unused", "reserved", "spare", "glibc_reserved")
 
 
 class TextCells:
@@ -35,7 +36,7 @@ class TextCells:
         self._limit = string_limit
         self._renderers: dict[type, Callable[[Any], Cells]] = {
             columns.Scalar: self._scalar,
-            columns.Raw: lambda column: [f'"{escaped(item.decode("latin-1"))}"' for item in column.items],
+            columns.Raw: lambda column: list(map(_raw, column.items)),
             columns.Nothing: lambda column: ["..."] * column.rows,
             columns.Text: self._text,
             columns.Texts: self._texts,
@@ -101,20 +102,38 @@ class TextCells:
         return "NULL" if value is None else char_word(value) if tag == "c" else str(value)
 
     def _members(self, column: columns.Members) -> Cells:
+        idiom = STRUCTS.get(column.struct)
+        told = idiom(column) if idiom is not None else None
+        if told is not None:
+            return told
         shown, more = _shown([name for name, _ in column.members])
-        members = [(name, self.cells(member)) for name, member in column.members if name in shown]
+        kept = [(name, member) for name, member in column.members if name in shown]
+        members = [(name, self._member(column.struct, name, member)) for name, member in kept]
         if not members:
             return ["{...}"] * column.rows
-        template = "{" + ", ".join(f"{name}=%s".replace("%", "%%", name.count("%")) for name, _ in members)
+        template = "{" + ", ".join(f"{name.lstrip('_')}=%s".replace("%", "%%", name.count("%")) for name, _ in members)
         template += ", ...}" if more else "}"
         return list(map(template.__mod__, zip(*(cells for _, cells in members), strict=True)))
+
+    def _member(self, struct: str, name: str, column: Column) -> Cells:
+        words = MEMBERS.get((struct, name))
+        if words is None or not isinstance(column, columns.Scalar):
+            return self.cells(column)
+        return list(map(words.__getitem__, column.data.tolist()))
 
     def _lists(self, column: columns.Lists) -> Cells:
         items, ends = [str(cell) for cell in self.cells(column.items)], column.ends
         return ["[" + _listed(items[a:b]) + "]" for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
-    def _pointed(self, column: columns.Pointed) -> Cells:
-        found = self._behind(column.value)
+    def parameter(self, name: str, column: Column) -> Cells:
+        """Return an argument's cells, in the idiom of its name if there is one."""
+        idiom = PARAMETERS.get(name)
+        if idiom is None or not isinstance(column, columns.Pointed):
+            return self.cells(column)
+        return self._pointed(column, idiom(column.value, column.pointer[column.state == columns.VALUE]))
+
+    def _pointed(self, column: columns.Pointed, found: Cells | None = None) -> Cells:
+        found = self._behind(column.value) if found is None else found
         if not column.state.any():
             return found
         rows: list[int | str] = list(map(self.dictionary.pointers.__getitem__, column.pointer.tolist()))
@@ -136,9 +155,16 @@ def _listed(items: list[str]) -> str:
     return ", ".join(items) if len(items) <= MOST_ITEMS else ", ".join(items[:MOST_ITEMS]) + ", ..."
 
 
+def _raw(data: bytes) -> str:
+    """Bytes of unknown meaning: a number when they are as long as one."""
+    if len(data) in (1, 2, 4, 8):
+        return f"{int.from_bytes(data, 'little'):#x}"
+    return f'"{escaped(data.decode("latin-1"))}"'
+
+
 def _shown(names: list[str]) -> tuple[set[str], bool]:
     """Return which members of a struct are shown, and whether that leaves some out."""
-    telling = [name for name in names if not name.lstrip("_").startswith(FILLING[1:]) and not name.startswith("_")]
+    telling = [name for name in names if not name.lstrip("_").startswith(FILLING)]
     for key, short in SHORT.items():
         if key in names:
             return set(short), True

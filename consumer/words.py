@@ -132,6 +132,7 @@ _ROLES: dict[str, Callable[[int], str]] = {
     "uid": _id_word,
     "gid": _id_word,
     "sigset": signal_set_word,
+    "word": lambda number: f"{number:#x}" if number > 0xFFFF else str(number),
 }
 
 

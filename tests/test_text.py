@@ -178,6 +178,46 @@ def test_long_structs_and_lists_are_cut():
     assert '["a", "b"]' == one(Field("argv", "pointer", 0, 8, content="texts"), ["a", "b"])
 
 
+def test_what_has_an_idiom_is_written_in_it():
+    def behind(name: str, data: object, element: Element, structs: dict) -> str:
+        return one(Field(name, "pointer", 0, 8, content="values", element=element), data, structs)
+
+    words = [Field("bits", "uint", 0, 128, many=16)]
+    poll = {"struct pollfd": [FD, Field("events", "int", 4, 2), Field("revents", "int", 6, 2)]}
+    status, fds, signals = Element("int", 4), struct.pack("<QQ112x", 9, 1), struct.pack("<Q120x", 2)
+
+    assert "[0 3 64]" == behind("s", fds, Element("struct", 128, struct="fd_set"), {"fd_set": words})
+    assert "[INT]" == behind("s", signals, Element("struct", 128, struct="sigset_t"), {"sigset_t": words})
+    assert "[{fd=5, events=POLLIN|POLLOUT, revents=POLLHUP}]" == behind(
+        "fds", struct.pack("<ihh", 5, 5, 16), Element("struct", 8, struct="struct pollfd", many=True), poll)  # fmt: skip
+    assert "[{WIFEXITED(s) && WEXITSTATUS(s) == 3}]" == behind("wstatus", struct.pack("<i", 0x300), status, {})
+    assert "[{WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL}]" == behind("wstatus", struct.pack("<i", 9), status, {})
+    assert " && WCOREDUMP(s)}]" in behind("wstatus", struct.pack("<i", 0x8B), status, {})
+    assert "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}]" == behind("wstatus", struct.pack("<i", 0x137F), status, {})
+    assert "NULL" == behind("wstatus", None, status, {})
+    assert "0x7f0000001000 /* 2 vars */" == one(Field("envp", "pointer", 0, 8, content="texts"), ["A=1", "B=2"])
+
+
+def test_an_alias_is_shown_as_the_target_with_the_target_s_arguments():
+    printf = symbol_of("printf", Field("format", "pointer", 0, 8, content="text"), result=Return("int", 4))
+    checked = symbol_of("__printf_chk", Field("flag", "int", 0, 4), *printf.fields, result=Return("int", 4))
+    other = symbol_of("other", Field("n", "int", 0, 4), result=Return("int", 4))
+    recorder = recorder_of(printf, checked, other, targets=[Target("printf")])
+    recorder.call("__printf_chk", 1, "hi", ret=2).call("other", 7)
+
+    assert ['printf("hi") = 2', "printf(7) = 0"] == Session(recorder).show()
+
+
+def test_words_of_any_meaning_are_numbers_or_addresses():
+    arg = Field("arg", "uint", 0, 8)
+    recorder = recorder_of(symbol_of("ioctl", FD, arg, wrapper="optional-word"), symbol_of("f", arg))
+    recorder.call("ioctl", 1, 5).call("ioctl", 1, 0x7F0000001000).call("f", 0x7F0000001000)
+
+    assert ["ioctl(1, 5)", "ioctl(1, 0x7f0000001000)", f"f({0x7F0000001000})"] == [
+        line.removesuffix(" = <void>") for line in Session(recorder).show()
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [(struct.pack("<H", socket.AF_INET) + b"\0\x50\x7f\0\0\x01" + bytes(8),
@@ -218,6 +258,7 @@ def test_scalars_in_the_words_of_their_role():
      (Return("pointer", 8, fail="NULL"), 0x1000, "0x1000"),
      (Return("pointer", 8, fail="MAP_FAILED"), -1, "-1 ENOMEM (Cannot allocate memory)"),
      (Return("int", 4, fail="errno"), 11, "11 EAGAIN (Resource temporarily unavailable)"), (Return(), 0, "<void>"),
+     (Return("int", 4, "errno", fail="errno"), 11, "11 EAGAIN (Resource temporarily unavailable)"),
      (Return("uint", 4, "mode"), 0o22, "022"), (Return("int", 4, "char"), 97, "'a'"), (Return("float", 8), 1.5, "1.5"),
      (Return("int", 4, fail="-1"), -1, "-1 ENOMEM (Cannot allocate memory)")],
 )  # fmt: skip

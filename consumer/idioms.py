@@ -1,0 +1,98 @@
+"""What text writes in a way of its own: descriptor sets, signal sets, poll's events, wait's status, environments.
+
+Used by textcells.py; jsonl gives the same things as the numbers that they are. Rules: a table from the
+names that C has for them to a function of one column; data of another shape than expected is left to the usual way.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+
+import numpy as np
+from wc_intercept.generator.manifest import Names
+
+from . import columns
+from .columns import Array
+from .errnos import signal_name
+from .words import Words, flags, signal_set_word
+
+_POLL = flags(
+    Names("flags", [(name, getattr(select, name), 0) for name in ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP",
+                                                                  "POLLNVAL", "POLLRDNORM", "POLLRDBAND", "POLLWRNORM",
+                                                                  "POLLWRBAND", "POLLRDHUP")]),
+    16,
+)  # fmt: skip
+
+
+def _words_of(column: columns.Members) -> Array | None:
+    """Return a struct that is one array of 64-bit words as (rows, words) uint64."""
+    if len(column.members) != 1 or not isinstance(column.members[0][1], columns.Lists):
+        return None
+    items = column.members[0][1].items
+    if not isinstance(items, columns.Scalar) or items.data.dtype.itemsize != 8 or column.rows == 0:
+        return None
+    return np.ascontiguousarray(items.data).view(np.uint64).reshape(column.rows, -1)
+
+
+def _descriptor_set(column: columns.Members) -> list[str] | None:
+    words = _words_of(column)
+    if words is None:
+        return None
+    bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=1, bitorder="little")
+    return ["[" + " ".join(map(str, np.flatnonzero(row).tolist())) + "]" for row in bits]
+
+
+def _signal_set(column: columns.Members) -> list[str] | None:
+    words = _words_of(column)
+    return None if words is None else [signal_set_word(word) for word in words[:, 0].tolist()]
+
+
+STRUCTS: dict[str, Callable[[columns.Members], list[str] | None]] = {
+    "fd_set": _descriptor_set,
+    "__sigset_t": _signal_set,
+    "sigset_t": _signal_set,
+}
+MEMBERS: dict[tuple[str, str], Words] = {
+    ("struct pollfd", "events"): _POLL,
+    ("struct pollfd", "revents"): _POLL,
+}
+
+
+def _status_word(status: int) -> str:
+    """Return what wait's status says, in the words of its macros."""
+    if os.WIFSTOPPED(status):
+        return f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(os.WSTOPSIG(status))}}}]"
+    if os.WIFCONTINUED(status):
+        return "[{WIFCONTINUED(s)}]"
+    if os.WIFEXITED(status):
+        return f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {os.WEXITSTATUS(status)}}}]"
+    dumped = " && WCOREDUMP(s)" if os.WCOREDUMP(status) else ""
+    return f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(os.WTERMSIG(status))}{dumped}}}]"
+
+
+_STATUS = Words(_status_word)
+
+
+def _statuses(column: columns.Column, _: Array) -> list[str] | None:
+    if not isinstance(column, columns.Scalar) or column.data.dtype.itemsize != 4:
+        return None
+    return [_STATUS[status] for status in column.data.tolist()]
+
+
+def _environments(column: columns.Column, pointers: Array) -> list[str] | None:
+    """The variables are counted: nobody wants to read them in every exec."""
+    if not isinstance(column, columns.Texts):
+        return None
+    cut = column.cut if column.cut is not None else np.zeros(len(column.items), bool)
+    counted = zip(pointers.tolist(), column.items, cut.tolist(), strict=True)
+    return [f"{pointer:#x} /* {len(row)}{'+' if more else ''} vars */" for pointer, row, more in counted]
+
+
+PARAMETERS: dict[str, Callable[[columns.Column, Array], list[str] | None]] = {
+    "envp": _environments,
+    "wstatus": _statuses,
+    "stat_loc": _statuses,
+}
+"""What a pointer parameter of that name leads to, and the pointers themselves."""
