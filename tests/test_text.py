@@ -189,7 +189,8 @@ def test_what_has_an_idiom_is_written_in_it():
     assert "[0 3 64]" == behind("s", fds, Element("struct", 128, struct="fd_set"), {"fd_set": words})
     assert "[INT]" == behind("s", signals, Element("struct", 128, struct="sigset_t"), {"sigset_t": words})
     assert "[{fd=5, events=POLLIN|POLLOUT, revents=POLLHUP}]" == behind(
-        "fds", struct.pack("<ihh", 5, 5, 16), Element("struct", 8, struct="struct pollfd", many=True), poll)  # fmt: skip
+        "fds", struct.pack("<ihh", 5, 5, 16), Element("struct", 8, struct="struct pollfd", many=True), poll
+    )
     assert "[{WIFEXITED(s) && WEXITSTATUS(s) == 3}]" == behind("wstatus", struct.pack("<i", 0x300), status, {})
     assert "[{WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL}]" == behind("wstatus", struct.pack("<i", 9), status, {})
     assert " && WCOREDUMP(s)}]" in behind("wstatus", struct.pack("<i", 0x8B), status, {})
