@@ -80,7 +80,7 @@ def optional_word(wrapper: Wrapper) -> Forward:
     base = wrapper.symbol.lstrip("_").removesuffix("64")
     words = _optional_names(wrapper, OPTIONAL_WORDS.get(base, ("arg",)))
     lines = ["__builtin_va_list args;", f"__builtin_va_start(args, {_last(wrapper)});"]
-    lines += [f"const unsigned long {name} = __builtin_va_arg(args, unsigned long);" for name in words]
+    lines += [f"unsigned long {name} = __builtin_va_arg(args, unsigned long);" for name in words]
     lines += ["__builtin_va_end(args);"]
     return Forward(tuple(lines), ", ".join([*_names(wrapper), *words]), wrapper.symbol, optional=words)
 
@@ -127,7 +127,7 @@ def exec_list(wrapper: Wrapper) -> Forward:
 def syscall(wrapper: Wrapper) -> Forward:
     words = tuple(f"arg{i}" for i in range(1, 7))
     lines = ["__builtin_va_list args;", f"__builtin_va_start(args, {_last(wrapper)});"]
-    lines += [f"const unsigned long {name} = __builtin_va_arg(args, unsigned long);" for name in words]
+    lines += [f"unsigned long {name} = __builtin_va_arg(args, unsigned long);" for name in words]
     lines += ["__builtin_va_end(args);"]
     return Forward(tuple(lines), ", ".join([*_names(wrapper), *words]), wrapper.symbol, optional=words)
 
@@ -181,6 +181,12 @@ def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
         return Hook(before=(f"wci_hook_prctl({names[0]}, arg2);",))
     if symbol == "syscall":
         return Hook(before=(f"wci_hook_syscall((long){names[0]});",))
+    if symbol == "ptrace":
+        frame = "(uintptr_t)__builtin_frame_address(0)"
+        early = f"if (wci_handler_answers((long){names[0]}, (long)(int)pid, {frame}))"
+        return Hook(early=(early, f"        return wci_handler_ptrace((long){names[0]}, (long)pid, (void *)addr, (void *)data);"))
+    if symbol in ("longjmp", "_longjmp", "siglongjmp"):
+        return Hook(before=(f"wci_handler_longjmp({names[0]});",))
     if symbol == "mlockall":
         return Hook(before=("wci_hook_mlockall();",))
     if symbol in _EARLY:
@@ -194,7 +200,7 @@ _EARLY: dict[str, tuple[str, ...]] = {
     "free": ("if (WCI_UNLIKELY(wci_early_owns({0})))", "        return;"),
     "realloc": (
         "if (WCI_UNLIKELY(wci_early_owns({0})) || (WCI_UNLIKELY(wc_realloc == NULL) && wci_tls.resolving != 0))",
-        "        return wci_early_move({0}, {1}, wci_tls.resolving != 0 ? NULL : malloc);",
+        "        return wci_early_move({0}, {1});",
     ),
     "malloc_usable_size": ("if (WCI_UNLIKELY(wci_early_owns({0})))", "        return wci_early_size({0});"),
     "memalign": ("if (WCI_UNLIKELY(wc_memalign == NULL) && wci_tls.resolving != 0)", "        return wci_early_alloc({1}, {0});"),

@@ -18,7 +18,8 @@ from .model import CType, Member, Param, Record, Role, TargetPlan, Wrapper
 FIRST_ARGS, CELL, HEADER = 36, 64, 8
 VALUES_LIMIT = 1024
 """Bytes kept of arrays and structs, whose cut would be meaningless at string_limit."""
-LOCALS = frozenset({"ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "regs", "argv", "envp_"})
+LOCALS = frozenset({"ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "regs", "stack", "made", "argv",
+                    "envp_"})  # fmt: skip
 VALUE_ROLES = frozenset(
     {"fd", "dirfd", "pid", "uid", "gid", "mode", "flags", "enum", "signal", "size", "errno", "char", "time", "clockid"}
 )
@@ -181,6 +182,7 @@ class _Builder:
         self.roles = [role for _, role in annotation.params] if annotation else []
         self.roles += [Role()] * (len(self.function.params) - len(self.roles))
         self.overrides = dict(target.capture)
+        self.handled = bool(target.back_enter or target.back_exit)
         self.fail = annotation.fail if annotation else ""
         self.lengths = {"ret": "ret"}
         for c_name, name, param in zip(self.c_names, self.names, self.function.params, strict=True):
@@ -215,10 +217,14 @@ class _Builder:
         value = f"(uint64_t)(uintptr_t){c_name}" if kind == "pointer" else f"({c_type}){c_name}"
         return self.slot(c_name, c_type, size, value)
 
+    def proof(self, proven: str) -> str:
+        """A handler may have put another result in the call's place: then that proves nothing."""
+        return "false" if self.handled else proven
+
     def capture(self, index: int, role: Role) -> tuple[int, Content, Element | None]:
         name, param, c_name = self.names[index], self.function.params[index], self.c_names[index]
         override = self.overrides.get(name, self.overrides.get(param.name))
-        made = capture_override(override, role, c_name, self.lengths) if override is not None else None
+        made = capture_override(override, role, c_name, self.lengths, self.proof("true")) if override is not None else None
         if made is None and override is None:
             made = self.capture_role(role, param.type, c_name)
         if made is None:
@@ -234,7 +240,7 @@ class _Builder:
         limit = "WCI_PATH_LIMIT" if role.whole else "wci_string_limit"
         if role.kind == "path":
             proven = f"{succeeded} || wci_errno_proves_path(call.error)" if self.fail else "false"
-            return "text", None, text(c, limit, proven), text(c, limit, "false")
+            return "text", None, text(c, limit, self.proof(proven)), text(c, limit, "false")
         if role.kind in ("str", "str!"):
             return self.capture_string(role, c, limit, succeeded)
         if role.kind == "strv":
@@ -242,7 +248,7 @@ class _Builder:
             made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room, sizeof room)"
             return "texts", None, made, made
         if role.kind == "outstr":
-            made = text(c, limit, "true" if role.proven else "false", self.within(role))
+            made = text(c, limit, self.proof("true") if role.proven else "false", self.within(role))
             return "text", None, after_success(made, c, "true" if role.always else succeeded), ""
         if role.kind in ("in", "out", "inout"):
             return self.capture_memory(role, type_, c, succeeded)
@@ -254,7 +260,7 @@ class _Builder:
         proofs = {"return": "true", "success": succeeded}
         within = self.within(role)
         before = "" if "ret" in role.length else text(c, limit, "false", within)
-        return "text", None, text(c, limit, proofs.get(role.proven, "false"), within), before
+        return "text", None, text(c, limit, self.proof(proofs.get(role.proven, "false")), within), before
 
     def within(self, role: Role) -> str:
         """Return C for the bytes that a string's buffer has, "" where only its NUL ends it."""
@@ -279,7 +285,7 @@ class _Builder:
             limit = "128u"
         always = role.always or role.kind == "in"
         proofs = {"return": "true", "success": succeeded if role.kind == "in" else "true"}
-        made = f"wci_capture_bytes({c}, {length}, {limit}, {proofs.get(role.proven, 'false')})"
+        made = f"wci_capture_bytes({c}, {length}, {limit}, {self.proof(proofs.get(role.proven, 'false'))})"
         if "!= NULL ?" in length:  # recvfrom looks at addrlen only when there is an address to fill
             succeeded = f"{c} != NULL && {succeeded}"
         made = after_success(made, c, "true" if always else succeeded)
@@ -320,7 +326,7 @@ class _Builder:
         blob = 0
         if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer" and type_.pointee is not None:
             blob = self.slot("ret_kept", "struct wci_blob", 4, "")
-            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", "true"), ""))
+            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", self.proof("true")), ""))
         meaning = role.kind if role.kind in VALUE_ROLES else ""
         return Return(kind, type_.size, role=meaning, names=role.names, fail=self.fail, blob=blob)
 
@@ -350,17 +356,17 @@ def after_success(made: str, c_name: str, succeeded: str) -> str:
 
 
 def capture_override(
-    override: str, role: Role, c: str, names: dict[str, str]
+    override: str, role: Role, c: str, names: dict[str, str], proof: str = "true"
 ) -> tuple[Content, Element | None, str, str] | None:
     """Return the capture that a config's ``capture`` asks for; None when it keeps nothing."""
     if override == "0":
         return None
     limit = override + "u" if override.isdigit() else "wci_string_limit"
     if role.kind in ("path", "str", "str!"):
-        made = text(c, limit, "true" if role.kind == "str!" else "false")
+        made = text(c, limit, proof if role.kind == "str!" else "false")
         return "text", None, made, text(c, limit, "false")
     length = compile_length(role.length if override.isdigit() and role.length else override, names)
-    proven = "true" if role.kind == "out" and override.isdigit() else "false"
+    proven = proof if role.kind == "out" and override.isdigit() else "false"
     made = f"wci_capture_bytes({c}, {length}, {limit}, {proven})"
     return "bytes", None, made, "" if "ret" in names and "ret" in override else made
 

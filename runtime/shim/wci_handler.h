@@ -27,6 +27,13 @@ WCI_HIDDEN void wci_handler_longjmp(const void *env);
 WCI_HIDDEN bool wci_handler_answers(long request, long pid, uintptr_t frame);
 WCI_HIDDEN long wci_handler_ptrace(long request, long pid, void *address, void *data);
 
+/* Not memset, which may be a target with a handler. */
+WCI_INLINE void
+wci_words_clear(void *words, size_t count)
+{
+        __asm__ volatile("rep stosq" : "+D"(words), "+c"(count) : "a"(0ul) : "memory");
+}
+
 WCI_INLINE double
 wci_bits_double(uint64_t bits)
 {

@@ -56,9 +56,16 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
 static bool
 handle(const struct wci_tail *tail, uint64_t *registers, struct wci_call *call)
 {
-        struct user_regs_struct regs = {
-            .rdi = registers[0], .rsi = registers[1], .rdx = registers[2], .rcx = registers[3], .r8 = registers[4],
-            .r9 = registers[5],  .rip = (uintptr_t)*tail->slot->pointer,   .rsp = (uintptr_t)(registers + WCI_TAIL_FRAME)};
+        struct user_regs_struct regs;
+        wci_words_clear(&regs, sizeof regs / 8);
+        regs.rdi = registers[0];
+        regs.rsi = registers[1];
+        regs.rdx = registers[2];
+        regs.rcx = registers[3];
+        regs.r8 = registers[4];
+        regs.r9 = registers[5];
+        regs.rip = (uintptr_t)*tail->slot->pointer;
+        regs.rsp = (uintptr_t)(registers + WCI_TAIL_FRAME);
         const bool goes_on = wci_handler_enter(*tail->handler, call, &regs, WCI_CLOCK_AT_ENTRY);
         const uint64_t left[6] = {regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9};
         for (uint32_t i = 0; i < 6; i++)
