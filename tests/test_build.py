@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wc_intercept.generator.build import build
+from wc_intercept.generator.build import RUNTIME, build, plan
 from wc_intercept.generator.cache import Cache
 from wc_intercept.generator.config import parse
+from wc_intercept.generator.emit import emit
 from wc_intercept.generator.errors import UserError
+from wc_intercept.generator.toolchain import compile_shim
+from wc_intercept.generator.verify import verify
 
 HEAVY = ("pycparser", "elftools", "jinja2", "wc_intercept.generator.policy", "wc_intercept.generator.headers")
 OWN_LIBRARY = """
@@ -184,3 +187,11 @@ def test_a_changed_header_of_the_user_is_noticed(tmp_path: Path, cache: Path, co
         for shim in (first, second)
     ]
     assert [["a", "b"], ["left", "right"]] == names
+
+
+def test_generated_c_of_every_class_compiles_without_a_warning(tmp_path: Path) -> None:
+    names = ["read", "open", "fcntl", "printf", "execl", "syscall", "exit", "setjmp", "dlopen", "malloc", "realloc"]
+    made = plan(parse(targets(*names, "div", "cabs", "strtold", "posix_spawn", "pthread_cond_wait"), "c.json")).plan
+    emission = emit(made)
+    compile_shim(emission, made, tmp_path / "x.so", RUNTIME, Cache(tmp_path / "cache"), strict=True)
+    verify(tmp_path / "x.so", emission.symbols)
