@@ -4,6 +4,9 @@ Created by wc-run before the program is exec'd (so: os, fcntl and struct only), 
 its consumer is dead. Rules: mode 0700; shared files are read and written by pread and pwrite, never mapped (a program
 may truncate them); exactly one consumer, which holds a lock (flock) on ``lock`` as long as it lives.
 
+Besides these it holds links to the config's handlers (which the shim loads by that name), and ``warnings``, lines that
+programs had to say about them.
+
 Life of a directory: created; its programs add seg-PID-TICKS; ``close`` makes wrappers pass through; ``remove``. One
 whose consumer died stays readable (wc-report SESSION) for KEEP_SECONDS, or until its room is needed: then the next
 wc-run sweeps it. Programs that still run keep their mapping and do not notice.
@@ -22,11 +25,15 @@ from wc_intercept.generator.errors import UserError
 
 from . import abi_fields as abi
 from . import room
+from .settings import read as read_settings
 from .shim import ManifestHead, pack_manifest, parse_manifest
 
 KEEP_SECONDS = 3600.0
 PREFIX = "wc-"
 SHIM_LINK = "shim.so"
+HANDLERS_LINK = "handlers.so"
+WARNINGS = "warnings"
+MOST_WARNING_BYTES = 16384
 Stored = tuple[ManifestHead, list[int], bytes]
 """What shim.read_manifest returns: head, control words, JSON."""
 
@@ -63,6 +70,7 @@ class SessionDirectory:
         self.path = path
         self.head, self.words, self.json = stored
         self._lock, self._control, self._owner = lock, control, os.getpid()
+        self._warned = 0
         values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
         self.policy, self.clock, self.budget = values["policy"], values["clock"], self.get("budget")
         self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
@@ -80,6 +88,9 @@ class SessionDirectory:
             os.mkdir(path, 0o700)
             lock = _take_lock(path)
             os.symlink(os.path.realpath(shim), os.path.join(path, SHIM_LINK))
+            handlers = read_settings(stored[2]).handlers
+            if handlers:
+                os.symlink(handlers, os.path.join(path, HANDLERS_LINK))
             os.close(_write_new(os.path.join(path, "manifest"), manifest))
             control = _write_new(os.path.join(path, "control"), _control_bytes(stored, options, given))
             return cls(path, lock, control, stored)
@@ -123,6 +134,17 @@ class SessionDirectory:
         """A segment of *size* bytes is gone: its programs' successors may use as much again."""
         self.budget += size
         self._put("budget", self.budget)
+
+    def warnings(self) -> list[str]:
+        """Return what programs had to say (about their handlers) since the last look."""
+        try:
+            with open(os.path.join(self.path, WARNINGS), "rb") as file:
+                file.seek(self._warned)
+                said = file.read(MOST_WARNING_BYTES)
+        except OSError:
+            return []
+        self._warned += len(said)
+        return said.decode("utf-8", "replace").splitlines()
 
     def close(self) -> None:
         """Switch every target off and the session closed: from here on wrappers pass through."""
