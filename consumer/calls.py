@@ -64,10 +64,13 @@ class Joiner:
     def _ended(self, threads: Iterable[Thread], inside: Keys | None = None) -> list[Batch]:
         over: list[Batch] = []
         for thread in sorted(threads):
+            execs = {_key(batch): batch for batch in self._execs.pop(thread, [])}
             for batch in self._entered.pop(thread, []):
-                key = (batch.pid, batch.tid, batch.layout.id, int(batch.rows.data["clock"][0]))
-                over.append(_at_front(replace(batch, part="left", unfinished=inside is None or key in inside)))
-            over += map(_at_front, self._execs.pop(thread, []))
+                key = _key(batch)
+                replaced = execs.pop(key, None) is not None
+                unfinished = not replaced and (inside is None or key in inside)
+                over.append(_at_front(replace(batch, part="left", unfinished=unfinished)))
+            over += map(_at_front, execs.values())
         return over
 
     def _execs_of(self, thread: Thread, batches: list[Batch]) -> list[Batch]:

@@ -54,10 +54,29 @@ STRUCTS: dict[str, Callable[[columns.Members], list[str] | None]] = {
     "__sigset_t": _signal_set,
     "sigset_t": _signal_set,
 }
+_HANDLER = Words(lambda address: {0: "SIG_DFL", 1: "SIG_IGN"}.get(address) or f"{address:#x}")
+_SA_FLAGS = flags(
+    Names("flags", [("SA_NOCLDSTOP", 1, 0), ("SA_NOCLDWAIT", 2, 0), ("SA_SIGINFO", 4, 0), ("SA_RESTORER", 1 << 26, 0),
+                    ("SA_ONSTACK", 1 << 27, 0), ("SA_RESTART", 1 << 28, 0), ("SA_NODEFER", 1 << 30, 0),
+                    ("SA_RESETHAND", 1 << 31, 0)]),
+    32,
+)  # fmt: skip
+"""The kernel's values: there is no module that has them."""
 MEMBERS: dict[tuple[str, str], Words] = {
+    ("struct sigaction", "__sigaction_handler"): _HANDLER,
+    ("struct sigaction", "sa_handler"): _HANDLER,
+    ("struct sigaction", "sa_flags"): _SA_FLAGS,
     ("struct pollfd", "events"): _POLL,
     ("struct pollfd", "revents"): _POLL,
 }
+MEMBER_NAMES = {"__sigaction_handler": "sa_handler"}
+SHORT: dict[str, tuple[tuple[str, ...], bool]] = {
+    "st_mode": (("st_mode", "st_size"), True),
+    "stx_mode": (("stx_mode", "stx_size"), True),
+    "sysname": (("sysname", "nodename"), True),
+    "sa_mask": (("__sigaction_handler", "sa_handler", "sa_mask", "sa_flags"), False),
+}
+"""Structs that have this member are shown by these, and dots unless what is left out says nothing."""
 
 
 def _status_word(status: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import columns
 from .columns import Column
-from .idioms import MEMBERS, PARAMETERS, STRUCTS
+from .idioms import MEMBER_NAMES, MEMBERS, PARAMETERS, SHORT, STRUCTS
 from .sockets import address
 from .words import Dictionary, char_word, escaped, plain
 
@@ -23,8 +23,6 @@ MOST_ITEMS = 32
 """Elements of a list that are shown."""
 MOST_MEMBERS = 6
 """Members up to which a struct is shown whole."""
-SHORT = {"st_mode": ("st_mode", "st_size"), "stx_mode": ("stx_mode", "stx_size"), "sysname": ("sysname", "nodename")}
-"""Structs that have this member are shown by these."""
 FILLING = ("pad", "unused", "reserved", "spare", "glibc_reserved")
 
 
@@ -111,12 +109,15 @@ class TextCells:
         members = [(name, self._member(column.struct, name, member)) for name, member in kept]
         if not members:
             return ["{...}"] * column.rows
-        template = "{" + ", ".join(f"{name.lstrip('_')}=%s".replace("%", "%%", name.count("%")) for name, _ in members)
+        names = [MEMBER_NAMES.get(name, name.lstrip("_")).replace("%", "%%") for name, _ in members]
+        template = "{" + ", ".join(f"{name}=%s" for name in names)
         template += ", ...}" if more else "}"
         return list(map(template.__mod__, zip(*(cells for _, cells in members), strict=True)))
 
     def _member(self, struct: str, name: str, column: Column) -> Cells:
         words = MEMBERS.get((struct, name))
+        if words is not None and isinstance(column, columns.Raw):
+            return [words[int.from_bytes(item, "little")] for item in column.items]
         if words is None or not isinstance(column, columns.Scalar):
             return self.cells(column)
         return list(map(words.__getitem__, column.data.tolist()))
@@ -165,8 +166,8 @@ def _raw(data: bytes) -> str:
 def _shown(names: list[str]) -> tuple[set[str], bool]:
     """Return which members of a struct are shown, and whether that leaves some out."""
     telling = [name for name in names if not name.lstrip("_").startswith(FILLING)]
-    for key, short in SHORT.items():
+    for key, (short, more) in SHORT.items():
         if key in names:
-            return set(short), True
+            return set(short), more
     telling = telling or names
     return (set(telling), False) if len(telling) <= MOST_MEMBERS else (set(telling[: MOST_MEMBERS - 2]), True)

@@ -119,11 +119,12 @@ class Recorder:
         struct.pack_into("<IIII", fixed, abi.FIRST_ARGS, pid, tid, parent, reason)
         return self.record(kind, abi.SYMBOL_NONE, fixed)
 
-    def exec(self, name: str, path: bytes, wanted: bool = True, pid: int = 0) -> Recorder:
+    def exec(self, name: str, path: bytes, wanted: bool = True, pid: int = 0, clock: int | None = None
+             ) -> Recorder:  # fmt: skip
         """Add an EXEC record."""
         fixed = bytearray(64)
         struct.pack_into("<HBBI", fixed, abi.FIRST_ARGS, len(path), abi.BLOB_KEPT, 1 if path else 0, pid or self.pid)
-        return self.record(abi.EXEC, self.ids[name], fixed, [path] if path else [], ret=int(wanted))
+        return self.record(abi.EXEC, self.ids[name], fixed, [path] if path else [], clock, ret=int(wanted))
 
     def chunk(self, segment: int = 0, ring: int = 0) -> Chunk:
         """Return what was added as a chunk, and start anew."""

@@ -253,6 +253,17 @@ def test_an_exec_that_succeeded_never_returned():
     assert [] == session.finish()
 
 
+def test_an_exec_that_was_entered_too_is_one_line_with_all_its_arguments():
+    targets = [Target("execve", record="both")]
+    recorder = Recorder(manifest_of(EXECVE, targets=targets))
+    recorder.call("execve", "/bin/ls", ["ls"], kind=abi.ENTER, clock=5).exec("execve", b"/bin/ls", clock=5)
+    session = Session(recorder)
+
+    assert [] == session.show()
+    (line,) = session.finish()
+    assert ({"pathname": "/bin/ls", "argv": ["ls"]}, False) == (line["args"], "unfinished" in line)
+
+
 def test_failed_and_successful_execs_in_one_chunk():
     recorder = Recorder(manifest_of(EXECVE))
     recorder.exec("execve", b"/a/ls").call("execve", "/a/ls", [], ret=-1, error=2).exec("execve", b"/b/ls")

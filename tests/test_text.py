@@ -196,6 +196,11 @@ def test_what_has_an_idiom_is_written_in_it():
     assert " && WCOREDUMP(s)}]" in behind("wstatus", struct.pack("<i", 0x8B), status, {})
     assert "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}]" == behind("wstatus", struct.pack("<i", 0x137F), status, {})
     assert "NULL" == behind("wstatus", None, status, {})
+    action = [Field("__sigaction_handler", "raw", 0, 8), Field("sa_mask", "struct", 8, 128, struct="sigset_t"),
+              Field("sa_flags", "int", 136, 4), Field("sa_restorer", "pointer", 144, 8)]  # fmt: skip
+    assert "{sa_handler=SIG_IGN, sa_mask=[INT], sa_flags=SA_RESTART}" == behind(
+        "act", struct.pack("<QQ120xi4xQ", 1, 2, 1 << 28, 0), Element("struct", 152, struct="struct sigaction"),
+        {"struct sigaction": action, "sigset_t": words})  # fmt: skip
     assert "0x7f0000001000 /* 2 vars */" == one(Field("envp", "pointer", 0, 8, content="texts"), ["A=1", "B=2"])
 
 
