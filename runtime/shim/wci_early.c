@@ -41,11 +41,22 @@ wci_early_size(const void *pointer)
         return size;
 }
 
+/* The malloc behind us, not our wrapper of it. */
+static void *
+real_malloc(size_t size)
+{
+        static void *(*pointer)(size_t);
+        static const struct wci_slot slot = {"malloc", NULL, NULL, (void **)&pointer};
+        if (pointer == NULL)
+                wci_resolve(&slot);
+        return pointer != NULL ? pointer(size) : NULL;
+}
+
 /* realloc of a block of the arena, or while realloc is being resolved. */
 void *
-wci_early_move(void *pointer, size_t size, void *(*real_malloc)(size_t))
+wci_early_move(void *pointer, size_t size)
 {
-        uint8_t *to = real_malloc != NULL ? real_malloc(size) : wci_early_alloc(size, 16);
+        uint8_t *to = wci_tls.resolving != 0 ? wci_early_alloc(size, 16) : real_malloc(size);
         if (to == NULL || pointer == NULL)
                 return to;
         const size_t have = wci_early_size(pointer);

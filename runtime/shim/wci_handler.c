@@ -304,9 +304,9 @@ load(void)
 {
         char room[4096];
         const char *path = library_path(room, sizeof room);
-        void *library = path != NULL ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+        void *library = path != NULL ? wci_dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
         if (library == NULL) {
-                const char *why = path != NULL ? dlerror() : "the session has no handlers.so";
+                const char *why = path != NULL ? wci_dlerror() : "the session has no handlers.so";
                 warn("no handler runs: ", why != NULL ? why : "dlopen failed");
                 return;
         }
@@ -315,7 +315,7 @@ load(void)
                 if (*wci_handler_slots[i].pointer == NULL)
                         warn("the handler library has no function named ", wci_handler_slots[i].name);
         }
-        (void)dlerror();
+        (void)wci_dlerror();
 }
 
 /*

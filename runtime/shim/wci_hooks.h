@@ -26,6 +26,6 @@ WCI_HIDDEN void wci_hook_mlockall(void);
 WCI_HIDDEN void *wci_early_alloc(size_t size, size_t align);
 WCI_HIDDEN bool wci_early_owns(const void *pointer);
 WCI_HIDDEN size_t wci_early_size(const void *pointer);
-WCI_HIDDEN void *wci_early_move(void *pointer, size_t size, void *(*real_malloc)(size_t));
+WCI_HIDDEN void *wci_early_move(void *pointer, size_t size);
 
 #endif

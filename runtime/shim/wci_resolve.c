@@ -21,6 +21,25 @@ look_up(void *handle, const struct wci_slot *slot)
         return slot->version != NULL ? dlvsym(handle, slot->name, slot->version) : dlsym(handle, slot->name);
 }
 
+/* dlopen and dlerror may be our own wrappers: those behind us, looked up without wci_resolve (which needs them). */
+void *
+wci_dlopen(const char *name, int flags)
+{
+        static void *(*next)(const char *, int);
+        if (next == NULL)
+                *(void **)&next = dlsym(RTLD_NEXT, "dlopen");
+        return next != NULL ? next(name, flags) : NULL;
+}
+
+char *
+wci_dlerror(void)
+{
+        static char *(*next)(void);
+        if (next == NULL)
+                *(void **)&next = dlsym(RTLD_NEXT, "dlerror");
+        return next != NULL ? next() : NULL;
+}
+
 WCI_COLD void
 wci_resolve(const struct wci_slot *slot)
 {
@@ -28,10 +47,11 @@ wci_resolve(const struct wci_slot *slot)
         wci_tls.resolving++;
         void *found = look_up(RTLD_NEXT, slot);
         if (found == NULL && environ != NULL) {
-                void *library = dlopen(slot->library != NULL ? slot->library : "libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+                void *library =
+                    wci_dlopen(slot->library != NULL ? slot->library : "libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
                 if (library != NULL)
                         found = look_up(library, slot);
-                (void)dlerror(); /* the program shall not find our failure there */
+                (void)wci_dlerror(); /* the program shall not find our failure there */
         }
         if (found != NULL)
                 __atomic_store_n(slot->pointer, found, __ATOMIC_RELEASE);

@@ -31,6 +31,8 @@ WCI_HIDDEN int *wci_errno_location(void);
 WCI_HIDDEN bool wci_segment_open(const char *session);
 WCI_HIDDEN void wci_clock_init(void);
 WCI_HIDDEN void wci_resolve_all(void);
+WCI_HIDDEN void *wci_dlopen(const char *name, int flags);
+WCI_HIDDEN char *wci_dlerror(void);
 WCI_HIDDEN void wci_handlers_load(void);
 WCI_HIDDEN const char *wci_session_path(void);
 WCI_HIDDEN char *const *wci_own_environment(void); /* WC_SESSION and LD_PRELOAD as we were started with; NULL ends it */
