@@ -21,8 +21,8 @@ from . import abi
 from .accounting import Inside
 from .blobs import Payload
 from .chunk import Chunk
-from .columns import Array, Column, Pointed, Types
-from .layout import Layout, Rows, event_layouts, exec_layouts, symbol_layouts
+from .columns import Array, Column, Pointed
+from .layout import Layout, Layouts, Rows
 from .result import Result, result_of
 
 Part = Literal["whole", "entered", "resumed", "left"]
@@ -147,10 +147,7 @@ class Decoder:
         self.clock = clock
         self.dropped = 0
         """Records that cannot be what their cells say they are."""
-        types = Types(manifest.structs)
-        calls = symbol_layouts(manifest, types)
-        self._layouts = {abi.CALL: calls, abi.ENTER: calls, abi.EXEC: exec_layouts(manifest, types)}
-        self._events = event_layouts(types)
+        self._layouts = Layouts(manifest)
         self._last: dict[tuple[int, int], int] = {}
 
     def decode(self, chunk: Chunk) -> list[Batch]:
@@ -165,7 +162,7 @@ class Decoder:
         payload = Payload(abi.bytes_of(cells))
         batches = []
         for kind, symbol, which in _groups(heads):
-            layout = self._layout(kind, symbol)
+            layout = self._layouts.of(kind, symbol)
             if layout is not None:
                 which = which[lengths[which] >= layout.cells] if layout.cells > 1 else which
                 rows = _rows(layout, cells, first[which], lengths[which], payload)
@@ -178,12 +175,11 @@ class Decoder:
     @property
     def corrupt(self) -> int:
         """Records dropped, and arguments cut because their sizes did not fit their record (known once rendered)."""
-        layouts = [layout for known in (self._layouts[abi.CALL], self._layouts[abi.EXEC]) for layout in known]
-        return self.dropped + sum(layout.bad for layout in layouts)
+        return self.dropped + self._layouts.bad
 
     def unfinished(self, call: Inside) -> Batch | None:
         """Return a call that its program ended in as a batch; None when its symbol is unknown."""
-        layout = self._layout(abi.ENTER, call.symbol)
+        layout = self._layouts.of(abi.ENTER, call.symbol)
         if layout is None:
             return None
         layout = layout.entered()
@@ -197,12 +193,6 @@ class Decoder:
         time = np.asarray(self.clock.to_epoch_ns(ticks)).astype(np.int64)
         return Batch(layout, abi.ENTER, call.pid, call.tid, np.full(1, -1), time, np.full(1, -1), rows,
                      unfinished=True)  # fmt: skip
-
-    def _layout(self, kind: int, symbol: int) -> Layout | None:
-        if kind in self._events:
-            return self._events[kind]
-        known = self._layouts.get(kind, [])
-        return known[symbol] if symbol < len(known) else None
 
     def _times(self, chunk: Chunk, ticks: Array) -> Array:
         """Return epoch nanoseconds; a record without a clock has the time of the one before it in its ring."""

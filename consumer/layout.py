@@ -179,20 +179,50 @@ def _split(text: str) -> list[str]:
     return text[:-1].split("\0") if text.endswith("\0") else text.split("\0") if text else []
 
 
-def symbol_layouts(manifest: Manifest, types: Types) -> list[Layout]:
-    """Return the layout of each of the manifest's symbols; raises ValueError when it contradicts itself."""
-    return [Layout(i, s, _target(manifest, s), types) for i, s in enumerate(manifest.symbols)]
+class Layouts:
+    """The layouts of a manifest's symbols, each made when its first record comes: a shim may have thousands."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Raises ValueError when *manifest* contradicts itself."""
+        for symbol in manifest.symbols:
+            _check(symbol, manifest)
+        self._manifest = manifest
+        self._types = Types(manifest.structs)
+        self._events = event_layouts(self._types)
+        self._known: dict[tuple[bool, int], Layout | None] = {}
+
+    @property
+    def bad(self) -> int:
+        """Blobs seen that did not fit their records."""
+        return sum(layout.bad for layout in self._known.values() if layout is not None)
+
+    def of(self, kind: int, symbol: int) -> Layout | None:
+        """Return the layout of records of that kind and symbol; None when there are none such."""
+        if kind in self._events:
+            return self._events[kind]
+        if kind not in (abi.CALL, abi.ENTER, abi.EXEC) or symbol >= len(self._manifest.symbols):
+            return None
+        key = (kind == abi.EXEC, symbol)
+        if key not in self._known:
+            self._known[key] = self._made(*key)
+        return self._known[key]
+
+    def _made(self, exec_record: bool, id: int) -> Layout | None:
+        symbol = self._manifest.symbols[id]
+        try:
+            return Layout(id, symbol, self._manifest.targets[symbol.target], self._types, exec_record)
+        except ValueError:
+            return None  # members of a struct that lie outside it
 
 
-def exec_layouts(manifest: Manifest, types: Types) -> list[Layout]:
-    """Return the layout of each symbol's EXEC records."""
-    return [Layout(i, s, _target(manifest, s), types, exec_record=True) for i, s in enumerate(manifest.symbols)]
-
-
-def _target(manifest: Manifest, symbol: Symbol) -> Target:
+def _check(symbol: Symbol, manifest: Manifest) -> None:
+    size = max(symbol.cells, 1) * abi.CELL_SIZE
+    parts = [(field.offset, field.size) for field in symbol.fields] + [(field.blob, 4) for field in symbol.fields]
+    parts += [(symbol.result.offset, symbol.result.size), (symbol.result.blob, 4), (symbol.caller, 8)]
+    if not all(offset >= 0 and length >= 0 and offset + length <= size for offset, length in parts):
+        raise ValueError(f"an argument of {symbol.name} lies outside its record of {size} bytes")
     if not 0 <= symbol.target < len(manifest.targets):
         raise ValueError(f"symbol {symbol.name} belongs to target {symbol.target} of {len(manifest.targets)}")
-    return manifest.targets[symbol.target]
 
 
 def event_layout(name: str, fields: list[Field], types: Types) -> Layout:
