@@ -20,8 +20,8 @@ from .manifest import Platform as ManifestPlatform
 from .model import CType, Plan, TargetPlan, Wrapper
 from .registers import Registers, registers
 
-PART = 220
-"""Wrappers per C file: the parts of all of libc compile side by side."""
+PARTS, SMALLEST_PART, LARGEST_PART = 4, 16, 220
+"""The C comes in several files, which compile side by side: about four, of a size between these."""
 VERSION = "0.1.0"
 FOR_HANDLERS = {
     "__libc_start_main": "WCI_TAIL_START",
@@ -293,7 +293,8 @@ def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, An
 
 
 def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]]) -> dict[str, str]:
-    parts = [views[at : at + PART] for at in range(0, len(views), PART)] or [[]]
+    size = min(LARGEST_PART, max(SMALLEST_PART, -(-len(views) // PARTS)))
+    parts = [views[at : at + size] for at in range(0, len(views), size)] or [[]]
     texts: dict[str, str] = {}
     for index, part in enumerate(parts):
         texts[f"hooks_{index:02d}.c"] = environment().get_template("wrappers.c.j2").render(
