@@ -104,6 +104,7 @@ class Reader:
         self._enumerator = enumerator
         self._typedefs: dict[tuple[str, bool], Shape] = {}
         self._records: dict[str, Record] = {}
+        self._unfinished: set[str] = set()
 
     # Environment of constant expressions.
     def type_of(self, typename: c_ast.Node) -> CType:
@@ -134,7 +135,7 @@ class Reader:
             case c_ast.ArrayDecl():
                 return self._array(node, layout)
             case c_ast.FuncDecl():
-                return self._code(node)
+                return self._code(node, layout)
         raise NotUnderstoodError(f"uses {type(node).__name__}, which is not understood")
 
     def _specified(self, node: Any, layout: bool, name: str) -> Shape:
@@ -173,7 +174,7 @@ class Reader:
         return replace(shape, text=f"{name} @")
 
     def _pointer(self, node: c_ast.PtrDecl, layout: bool) -> CType:
-        target = self.shape(node.type, layout)
+        target = self.shape(node.type, layout and not isinstance(node.type, c_ast.FuncDecl))
         star = _star(target)
         qualifiers = "".join(f"{_QUALIFIERS.get(q, q)} " for q in node.quals)
         if qualifiers:
@@ -190,18 +191,18 @@ class Reader:
             count = None
         return ArrayType(element.text.replace("@", f"@[{'' if count is None else count}]"), element, count)
 
-    def _code(self, node: c_ast.FuncDecl) -> CodeType:
-        result = self.shape(node.type)
+    def _code(self, node: c_ast.FuncDecl, layout: bool) -> CodeType:
+        result = self.shape(node.type, layout)
         if not isinstance(result, CType):
             raise NotUnderstoodError("returns an array or a function")
-        params, variadic = self._params(node)
+        params, variadic = self._params(node, layout)
         spelled = ", ".join(t.declare("") for _, t in params) if params is not None else ""
         if params == ():
             spelled = "void"
         text = result.text.replace("@", f"@({spelled}{', ...' if variadic else ''})")
         return CodeType(text, result, params, variadic)
 
-    def _params(self, node: c_ast.FuncDecl) -> tuple[tuple[tuple[str, CType], ...] | None, bool]:
+    def _params(self, node: c_ast.FuncDecl, layout: bool) -> tuple[tuple[tuple[str, CType], ...] | None, bool]:
         if node.args is None:
             return None, False
         found: list[tuple[str, CType]] = []
@@ -210,7 +211,7 @@ class Reader:
                 return tuple(found), True
             if isinstance(param, c_ast.ID):
                 raise NotUnderstoodError("is declared in the old style, without parameter types")
-            kind = decay(self.shape(param.type))
+            kind = decay(self.shape(param.type, layout))
             if kind.kind == "void" and param.name is None:
                 return (), False
             found.append((param.name or "", kind))
@@ -245,8 +246,14 @@ class Reader:
         if definition.decls is None or (not layout and spelled):
             return opaque
         key = spelled or f"@{id(definition)}"
+        if key in self._unfinished:  # it is a member of itself, behind something that hid the pointer
+            return opaque
         if key not in self._records or not spelled:
-            self._records[key] = self._layout(definition, spelled)
+            self._unfinished.add(key)
+            try:
+                self._records[key] = self._layout(definition, spelled)
+            finally:
+                self._unfinished.remove(key)
         record = self._records[key]
         return replace(opaque, size=record.size, align=record.align, record=record)
 
@@ -289,7 +296,7 @@ class Reader:
             return ArrayType(element.text.replace("@", f"@[{count}]"), element, count)
         if isinstance(node, c_ast.TypeDecl) and isinstance(node.type, c_ast.IdentifierType):
             shallow = self.shape(node, layout=False)
-            return shallow if isinstance(shallow, CType) and shallow.kind == "pointer" else self.shape(node)
+            return shallow if _is_pointer(shallow) else self.shape(node)
         return self.shape(node)
 
 
@@ -308,6 +315,13 @@ def _qualified(shape: Shape, qualifiers: Iterable[str]) -> Shape:
     if isinstance(shape, ArrayType):
         return replace(shape, element=_qualified(shape.element, qualifiers), text=spelled + shape.text)
     return shape
+
+
+def _is_pointer(shape: Shape) -> bool:
+    """Whether a member of this type consists of pointers."""
+    if isinstance(shape, ArrayType):
+        return _is_pointer(shape.element)
+    return isinstance(shape, CType) and shape.kind == "pointer"
 
 
 def _element(shape: ArrayType) -> CType:

@@ -45,6 +45,7 @@ _WORDS = (
 )
 _KEYWORDS = frozenset(_WORDS.split())
 _CALL = re.compile(r"\b(?!(?:" + "|".join(_KEYWORDS) + r")\b)([A-Za-z_]\w*)\s*\((?!\s*\*)")
+_PARENTHESISED = re.compile(r"\(\s*(?!(?:" + "|".join(_KEYWORDS) + r")\b)([A-Za-z_]\w*)\s*\)\s*\(")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TAG = re.compile(r"\b(struct|union|enum)\s+(?:__attribute__\s*\(\(.*?\)\)\s*)?([A-Za-z_]\w*)\s*\{", re.S)
 _ENUM = re.compile(r"\benum\b[^;{}()]*\{([^}]*)\}")
@@ -341,7 +342,11 @@ def _function_name(text: str) -> str | None:
     """Return the name that a declaration gives to a function, None if it seems to declare none."""
     match = _CALL.search(text)
     if match is not None and "__a" in text[: match.start()]:
-        match = _CALL.search(without_attributes(text))
+        text = without_attributes(text)
+        match = _CALL.search(text)
+    enclosed = _PARENTHESISED.search(text)
+    if enclosed is not None and (match is None or enclosed.start() < match.end()):
+        return enclosed.group(1)
     return match.group(1) if match else None
 
 
@@ -353,15 +358,20 @@ def _typedef_names(text: str) -> list[str]:
         if shorter == text:
             return []
         text = shorter
-    names = []
-    for declarator in _split_commas(text.rstrip().rstrip(";")):
-        inner = re.search(r"\(\s*\*[\s*]*(?:const\s+)?([A-Za-z_]\w*)", declarator)
-        words = _WORD.findall(re.split(r"[\[(]", declarator, maxsplit=1)[0])
-        if inner:
-            names.append(inner.group(1))
-        elif words:
-            names.append(words[-1])
-    return names
+    return [n for d in _split_commas(text.rstrip().rstrip(";")) if (n := _declared(d)) and n not in _KEYWORDS]
+
+
+def _declared(declarator: str) -> str:
+    """Return the name that a declarator of a typedef defines: before the first parenthesis, or nested in it."""
+    head, bracket, rest = declarator.partition("(")
+    if bracket and rest.lstrip()[:1] in ("*", "("):
+        nested = re.search(r"\(\s*\*[\s*]*(?:const\s+)?([A-Za-z_]\w*)", declarator)
+    else:
+        nested = _PARENTHESISED.match(bracket + rest)
+    if nested:
+        return nested.group(1)
+    words = _WORD.findall(head.split("[", 1)[0])
+    return words[-1] if words else ""
 
 
 def _split_commas(text: str) -> list[str]:

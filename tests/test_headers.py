@@ -162,7 +162,8 @@ def test_a_parameter_never_has_a_macros_or_keywords_name() -> None:
 
 
 SHAPES = """
-struct pair { int a, b; }; typedef int (*call_t)(int); typedef int fn_t(void *); typedef int three[3];
+typedef unsigned long size_like; struct pair { int a, b; };
+typedef int (*call_t)(int); typedef int fn_t(void *); typedef int three[3];
 extern void (*handler(int sig, void (*func)(int)))(int);
 int unknown(); int unknown2(void);
 int again(); int again(int named);
@@ -172,6 +173,9 @@ struct pair by_value(struct pair p, call_t c, fn_t f, three t, int grid[2][4], i
 int callbacks(int (*compare[2])(const void *, const void *), void (**out)(void));
 __extension__ typedef struct { unsigned x : 3; } bits; int takes(bits *b); int undefined(struct nobody *n);
 int one(int a); int two(int b); _Noreturn void dead(void); unsigned long long wide(__int128 v, _Bool b);
+typedef int (enclosed_t)(int); typedef int takes_t(int (*cb)(int)); enclosed_t *get(takes_t t);
+extern size_like (odd) (void);
+extern size_like *(hidden) (const int x); extern void (unsaid) (int (sort)(int), fn_t *f);
 __attribute__((__visibility__("default"))) int leading(char c) ; _Static_assert(sizeof(int) == 4, "four; {");
 """
 
@@ -192,11 +196,34 @@ __attribute__((__visibility__("default"))) int leading(char c) ; _Static_assert(
         "void dead(void)",
         "unsigned long long wide(__int128 v, _Bool b)",
         "int leading(char c)",
+        "enclosed_t *get(takes_t *t)",
+        "size_like odd(void)",
+        "size_like *hidden(const int x)",
+        "void unsaid(int (*sort)(int), fn_t *f)",
     ],
 )
 def test_any_shape_of_prototype_is_understood(expected: str) -> None:
     name = next(n for n in Headers.of_text(SHAPES).declared if f" {n}(" in expected or f"*{n}(" in expected)
     assert expected == text_of(Headers.of_text(SHAPES).function(name))
+
+
+RECURSIVE = """
+struct node; typedef struct node node_t; typedef int visit_t(node_t *n); typedef node_t *pair_t[2];
+struct node { node_t *next; struct node *(*find)(node_t *n, int (*cb)(struct node *)); visit_t *visit; pair_t both;
+              union { node_t *u; long v; } w; struct { struct node *inner; } s; node_t *many[3][2]; };
+node_t *walk(struct node *n, visit_t *v); node_t by_value(node_t n);
+"""
+
+
+def test_a_record_may_point_to_itself_in_any_way() -> None:
+    headers = Headers.of_text(RECURSIVE)
+    found = headers.function("walk")
+    assert found is not None and found.params[0].type.pointee is not None
+    record = found.params[0].type.pointee.record
+    assert record is not None
+    names = ["next", "find", "visit", "both", "w", "s", "many"]
+    assert (names, 104) == ([m.name for m in record.members], record.size)
+    assert "node_t by_value(node_t n)" == text_of(headers.function("by_value"))
 
 
 def test_empty_parentheses_are_a_reason() -> None:
