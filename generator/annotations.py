@@ -85,9 +85,10 @@ def parse_role(text: str) -> Role:
     if element and element not in VALUES | POINTEES:
         raise ValueError(f"role {text!r}: nothing points to a {element!r}")
     names = match["element_names"] or IMPLIED_NAMES.get(element, "")
-    length = _length(match["length"] or "", match["condition"] or "")
-    single = bool(match["condition"]) and not match["length"]
-    return _pointer_role(kind, mark, Role(length=length, names=names, element=element, single=single))
+    if match["condition"] and kind not in ("out", "outstr", "inout"):
+        raise ValueError(f"role {text!r}: only what the function writes may have a condition")
+    rest = Role(length=match["length"] or "", names=names, element=element, condition=match["condition"] or "")
+    return _pointer_role(kind, mark, rest)
 
 
 def _value_role(text: str, kind: str, names: str, rest: str) -> Role:
@@ -96,11 +97,6 @@ def _value_role(text: str, kind: str, names: str, rest: str) -> Role:
     if (kind in ("flags", "enum")) != bool(names) and kind not in IMPLIED_NAMES:
         raise ValueError(f"role {text!r}: flags and enum need a set of names, other values have none")
     return Role(kind=kind, names=names)
-
-
-def _length(length: str, condition: str) -> str:
-    """Return both as one length: a condition is a factor of 0 or 1."""
-    return f"min({condition},1)*({length or 'sizeof'})" if condition else length
 
 
 def _pointer_role(kind: str, mark: str, rest: Role) -> Role:
@@ -160,10 +156,11 @@ def _check_names(line: str, params: tuple[tuple[str, Role], ...]) -> None:
     if len(known) != len(params):
         raise ValueError(f"{line!r}: a parameter's name occurs twice")
     for _, role in params:
-        try:
-            compile_length(role.length or "0", {name: name for name in known | {"ret"}})
-        except LengthError as error:
-            raise ValueError(f"{line!r}: {error}") from error
+        for length in filter(None, (role.length, role.condition)):
+            try:
+                compile_length(length, {name: name for name in known | {"ret"}})
+            except LengthError as error:
+                raise ValueError(f"{line!r}: {error}") from error
         if role.names and role.names not in NAME_SETS:
             raise ValueError(f"{line!r}: no set of names {role.names!r}")
 

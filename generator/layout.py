@@ -16,6 +16,8 @@ from .manifest import Content, Element, Field, Return, Symbol, ValueType
 from .model import CType, Member, Param, Record, Role, TargetPlan, Wrapper
 
 FIRST_ARGS, CELL, HEADER = 36, 64, 8
+TEXTS_ROOM = 512
+"""Bytes of one argv or envp."""
 VALUES_LIMIT = 1024
 """Bytes kept of arrays and structs, whose cut would be meaningless at string_limit."""
 LOCALS = frozenset({"ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "regs", "stack", "made", "argv",
@@ -236,7 +238,7 @@ class _Builder:
         return offset, content, element
 
     def capture_role(self, role: Role, type_: CType, c: str) -> tuple[Content, Element | None, str, str] | None:
-        succeeded = success(self.fail, self.function.result)
+        succeeded = self.written(role)
         limit = "WCI_PATH_LIMIT" if role.whole else "wci_string_limit"
         if role.kind == "path":
             proven = f"{succeeded} || wci_errno_proves_path(call.error)" if self.fail else "false"
@@ -244,8 +246,8 @@ class _Builder:
         if role.kind in ("str", "str!"):
             return self.capture_string(role, c, limit, succeeded)
         if role.kind == "strv":
-            self.room = max(self.room, 512)
-            made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room, sizeof room)"
+            made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room + {self.room}, {TEXTS_ROOM})"
+            self.room += TEXTS_ROOM
             return "texts", None, made, made
         if role.kind == "outstr":
             made = text(c, limit, self.proof("true") if role.proven else "false", self.within(role))
@@ -253,6 +255,14 @@ class _Builder:
         if role.kind in ("in", "out", "inout"):
             return self.capture_memory(role, type_, c, succeeded)
         return None
+
+    def written(self, role: Role) -> str:
+        """Return C that is true when the call succeeded and has written what *role* says."""
+        succeeded = success(self.fail, self.function.result)
+        if not role.condition:
+            return succeeded
+        condition = f"(int64_t){compile_length(role.condition, self.lengths)} > 0"
+        return condition if succeeded == "true" else f"{succeeded} && {condition}"
 
     def capture_string(
         self, role: Role, c: str, limit: str, succeeded: str
@@ -277,7 +287,7 @@ class _Builder:
         if sizeof == 0 and not role.length:
             return None
         length = compile_length(role.length, self.lengths, sizeof) if role.length else f"{sizeof}u"
-        element = None if role.element in ("bytes", "sockaddr") or (plain and not role.single) else self.element(role, pointee)
+        element = None if plain or role.element in ("bytes", "sockaddr") else self.element(role, pointee)
         if role.element == "sigset":
             length, element = "8u", Element("uint", 8, role="sigset")
         limit = "wci_string_limit" if element is None else f"{VALUES_LIMIT}u"
@@ -304,7 +314,7 @@ class _Builder:
                 kind, struct = "struct", self.structs.add(pointee.record)
         elif kind == "none":
             kind = "raw"
-        many = bool(role.length) and not role.single and role.length != "sizeof"
+        many = bool(role.length) and role.length != "sizeof"
         return Element(kind, pointee.size, names=role.names, role=role.element, struct=struct, many=many)
 
     def varargs(self) -> None:

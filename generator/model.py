@@ -118,8 +118,8 @@ class Role:
     element: str = ""
     """Meaning of what is pointed to: a value's kind (names are then its set), or sockaddr, sigset (the 8 bytes that the
     kernel knows), bytes; "" is the C type's own."""
-    single: bool = False
-    """length is that of one pointee or none (waitpid's wstatus): a value, not a list."""
+    condition: str = ""
+    """For out, outstr, inout: an expression as length is; they were written only if it is positive (waitpid's wstatus)."""
     whole: bool = False
     """A string that is kept whole like a path, whatever its proof."""
 

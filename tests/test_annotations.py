@@ -82,8 +82,8 @@ def test_a_line_may_begin_with_several_names() -> None:
         ("out?[*addrlen] of sockaddr", Role("out", "*addrlen", element="sockaddr")),
         ("out[2*sizeof] of fd", Role("out", "2*sizeof", proven="success", element="fd")),
         ("out of enum=sched", Role("out", names="sched", proven="success", element="enum")),
-        ("out if ret", Role("out", "min(ret,1)*(sizeof)", proven="success", single=True)),
-        ("outstr[size] if ret", Role("outstr", "min(ret,1)*(size)", proven="success")),
+        ("out if ret", Role("out", proven="success", condition="ret")),
+        ("outstr[size] if ret", Role("outstr", "size", proven="success", condition="ret")),
         ("inout", Role("inout", proven="success")),
         ("inout[8] of sigset", Role("inout", "8", proven="success", element="sigset")),
         ("strv", Role("strv")),
@@ -98,7 +98,7 @@ def test_a_role_says_what_is_behind_a_pointer_and_what_proves_it(text: str, role
 
 
 @pytest.mark.parametrize(
-    "text", ["colour", "fd!", "fd=open", "flags", "enum", "out of colour", "in[", "size[4]", "flags=open[4]", "out[]"]
+    "text", ["colour", "fd!", "fd=open", "flags", "enum", "out of colour", "in[", "size[4]", "flags=open[4]", "out[]", "in if ret"]
 )
 def test_a_role_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="role"):
