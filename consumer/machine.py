@@ -100,6 +100,15 @@ class Native:
         if self._library is not None:
             self._library.wc_futex_wake(word)
 
+    def start_heart(self, descriptor: int, offset: int, period_ns: int) -> bool:
+        """Beat into the file from a thread of its own, whatever the interpreter does. False: it cannot."""
+        return self._library is not None and self._library.wc_heart_start(descriptor, offset, period_ns) == 0
+
+    def stop_heart(self) -> None:
+        """End the thread. May be called without one."""
+        if self._library is not None:
+            self._library.wc_heart_stop()
+
 
 def _u64() -> type[ctypes.c_uint64]:
     import ctypes
@@ -121,4 +130,5 @@ def _load(path: str) -> ctypes.CDLL | None:
     library.wc_unmap_page.argtypes = [ctypes.c_void_p]
     library.wc_futex_wake.argtypes = [ctypes.c_void_p]
     library.wc_futex_wake.restype = ctypes.c_long
+    library.wc_heart_start.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
     return library

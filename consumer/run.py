@@ -18,7 +18,7 @@ from . import abi_fields as abi
 from . import launch, options
 from .inherited import Inherited, occupy_standard_descriptors, read
 from .log import TOOL, Log, say
-from .machine import choose_clock
+from .machine import Native, choose_clock
 from .program import Program
 from .refusal import OWN_ERROR, Refusal
 from .session import SessionDirectory, SessionOptions
@@ -27,6 +27,7 @@ from .settings import read as read_settings
 from .shim import read_manifest
 from .signals import calls as signal
 
+MOST_STRING = 4096
 POLICIES = {"block": abi.BLOCK, "drop": abi.DROP, "overwrite": abi.OVERWRITE}
 FOLLOWS = {"none": abi.FOLLOW_NONE, "default": abi.FOLLOW_DEFAULT, "all": abi.FOLLOW_ALL}
 
@@ -73,9 +74,26 @@ def run(given: options.Options, inherited: Inherited) -> int:
     except BaseException:
         session.remove()
         raise
-    from .live import follow  # the program runs: from here on imports cost nobody
+    with Pulse(session):
+        from .live import follow  # the program runs: from here on imports cost nobody
 
-    return follow(given, settings, session, log, pid, output)
+        return follow(given, session, log, pid, output)
+
+
+class Pulse:
+    """Keeps the session's heartbeat going whatever the interpreter does: programs that wait for room look at it."""
+
+    PERIOD_NS = 20_000_000
+
+    def __init__(self, session: SessionDirectory) -> None:
+        self._native = Native()
+        self._session = session
+
+    def __enter__(self) -> None:
+        self._native.start_heart(*self._session.pulse(), self.PERIOD_NS)
+
+    def __exit__(self, *_: object) -> None:
+        self._native.stop_heart()
 
 
 def choose_shim(given: options.Options, program: Program) -> str:
@@ -93,7 +111,9 @@ def choose_shim(given: options.Options, program: Program) -> str:
 
 
 def override(settings: Settings, given: options.Options) -> None:
-    """The command line wins over the config."""
+    """The command line wins over the config. What is shown of a string has to be kept."""
+    if given.string_limit is not None:
+        settings.string_limit = min(given.string_limit, MOST_STRING)
     settings.on_full = given.on_full or settings.on_full
     settings.ring_size = given.ring_size or settings.ring_size
 

@@ -126,6 +126,10 @@ class SessionDirectory:
         """Tell the programs that the consumer lives: at least every 50 ms. *now* is CLOCK_MONOTONIC ns."""
         self._put("heartbeat", time.monotonic_ns() if now is None else now)
 
+    def pulse(self) -> tuple[int, int]:
+        """Return the descriptor and the offset of the heartbeat, for a thread that beats (machine.Native)."""
+        return self._control, abi.CONTROL.offset("heartbeat")
+
     def get(self, name: str) -> int:
         """Read a u64 of the control file (used, no_segment, closed); 0 when a program has truncated it."""
         return int.from_bytes(os.pread(self._control, 8, abi.CONTROL.offset(name)), "little")

@@ -1,13 +1,17 @@
 /*
- * wc_consumer.c: what Python cannot do by itself: read the time stamp counter, and wake a writer that sleeps on a futex
- * in shared memory. Loaded by consumer/machine.py through ctypes; built by CMake into wc_intercept/_native.
+ * wc_consumer.c: what Python cannot do by itself: read the time stamp counter, wake a writer that sleeps on a futex in
+ * shared memory, and keep the heartbeat going while the interpreter imports, formats or waits for a disk. Loaded by consumer/machine.py through ctypes; built by CMake into wc_intercept/_native.
  *
  * Rules: knows no layout; never reads or writes through the mappings it makes (a program may have truncated the file:
  * the kernel then answers EFAULT, where a load would raise SIGBUS).
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -23,6 +27,8 @@ WC_API uint64_t wc_clock_sample(uint64_t sample[3]);
 WC_API void *wc_map_page(int descriptor, int64_t offset);
 WC_API int wc_unmap_page(void *page);
 WC_API long wc_futex_wake(void *word);
+WC_API int wc_heart_start(int descriptor, int64_t offset, int64_t period_ns);
+WC_API void wc_heart_stop(void);
 
 static uint64_t
 nanoseconds(clockid_t clock)
@@ -83,4 +89,71 @@ WC_API long
 wc_futex_wake(void *word)
 {
         return syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+}
+
+/*
+ * The heart: a thread that writes CLOCK_MONOTONIC ns to one place of the control file. It stops when this process stops
+ * or dies, and only then: a slow consumer is not a dead one, and programs that wait for it lose nothing.
+ */
+static struct {
+        pthread_t thread;
+        pthread_mutex_t lock;
+        pthread_cond_t stop;
+        int64_t offset, period_ns;
+        int descriptor; /* its own; -1: not beating */
+} heart = {.lock = PTHREAD_MUTEX_INITIALIZER, .descriptor = -1};
+
+static void
+heart_wait(void)
+{
+        const uint64_t until = nanoseconds(CLOCK_MONOTONIC) + (uint64_t)heart.period_ns;
+        const struct timespec time = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+        pthread_cond_timedwait(&heart.stop, &heart.lock, &time);
+}
+
+static void *
+heart_beat(void *unused)
+{
+        pthread_mutex_lock(&heart.lock);
+        while (heart.descriptor >= 0) {
+                const uint64_t now = nanoseconds(CLOCK_MONOTONIC);
+                if (pwrite(heart.descriptor, &now, sizeof now, heart.offset) != sizeof now)
+                        break;
+                heart_wait();
+        }
+        pthread_mutex_unlock(&heart.lock);
+        return unused;
+}
+
+/* Begin to beat every period_ns into the descriptor (which is duplicated). Returns 0, or an error number. */
+WC_API int
+wc_heart_start(int descriptor, int64_t offset, int64_t period_ns)
+{
+        pthread_condattr_t attributes;
+        sigset_t all, before;
+        pthread_condattr_init(&attributes);
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+        pthread_cond_init(&heart.stop, &attributes);
+        heart.offset = offset;
+        heart.period_ns = period_ns;
+        heart.descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+        sigfillset(&all); /* signals are for the interpreter's thread */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        const int error = heart.descriptor < 0 ? errno : pthread_create(&heart.thread, NULL, heart_beat, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return error;
+}
+
+WC_API void
+wc_heart_stop(void)
+{
+        pthread_mutex_lock(&heart.lock);
+        const int descriptor = heart.descriptor;
+        heart.descriptor = -1;
+        pthread_cond_signal(&heart.stop);
+        pthread_mutex_unlock(&heart.lock);
+        if (descriptor < 0)
+                return;
+        pthread_join(heart.thread, NULL);
+        close(descriptor);
 }

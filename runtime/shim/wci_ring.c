@@ -79,6 +79,7 @@ ring_prepare(struct wci_ring *ring)
                 return false;
         ring->ready = WCI_CHUNK_CELLS;
         ring->slack = slack_normal();
+        ring->budget_tail = UINT64_MAX; /* no position: nothing is spent yet */
         ring->capacity = wci_segment->ring_cells;
         return true;
 }
