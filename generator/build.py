@@ -90,12 +90,15 @@ def build(config: Config | Path | str, program: Path | None = None, cache: Path 
 
 def plan(config: Config, platform: Platform | None = None, program: Program | None = None) -> Planned:
     """Return the plan for *config*, with the names that neither libc nor its libraries nor the program know."""
-    from .headers import Headers
-    from .policy import plan as decide
+    from .preprocessor import Preprocessing
 
     platform = platform or host()
-    headers = Headers.read(config.headers, config.include, platform)
+    running = Preprocessing.of_headers(platform.compiler, config.headers, config.include)
+    from .headers import Headers  # while it runs: the parser and the table take as long as it does
+    from .policy import plan as decide
+
     libraries = read_libraries(config, platform)
+    headers = Headers.read(config.headers, config.include, platform, running)
     made = decide(config, headers, libraries, platform)
     wanted = {line.requested for line in made.coverage if line.status == "unknown"}
     of_program = bool(wanted) and program is not None

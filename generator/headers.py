@@ -10,9 +10,7 @@ Absent on purpose: what functions mean (annotations.py), what libraries export (
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +34,7 @@ from .declarations import (
 from .errors import UserError
 from .libc_rules import PUBLIC_HEADERS
 from .model import CType, Function, Platform
+from .preprocessor import Preprocessing
 
 _WORDS = (
     "auto break case char const continue default do double else enum extern float for goto if inline int long register"
@@ -83,16 +82,20 @@ class Headers:
         headers: Sequence[str] = (),
         include_dirs: Sequence[str] = (),
         platform: Platform | None = None,
+        running: Preprocessing | None = None,
     ) -> Headers:
-        """Return the declarations of libc's public headers and of *headers*. Raises UserError if one cannot be read."""
-        compiler = (platform or Platform()).compiler
-        text, searched = _preprocess(compiler, headers, include_dirs)
+        """Return the declarations of libc's public headers and of *headers*. Raises UserError if one cannot be read.
+
+        *running* is the preprocessor at work on the same headers, when it was started before.
+        """
+        running = running or Preprocessing.of_headers((platform or Platform()).compiler, headers, include_dirs)
+        text, searched = running.finish()
         return cls(text, [*PUBLIC_HEADERS, *headers], searched)
 
     @classmethod
     def of_text(cls, source: str, platform: Platform | None = None) -> Headers:
         """Return the declarations of C source: for tests, and for prototypes that no header holds."""
-        text, searched = _run_preprocessor((platform or Platform()).compiler, source, ())
+        text, searched = Preprocessing((platform or Platform()).compiler, source, ()).finish()
         return cls(text, (), searched)
 
     # --- functions ---------------------------------------------------------------------------------------------------
@@ -383,46 +386,3 @@ def _split_commas(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
-
-
-# --- the preprocessor ------------------------------------------------------------------------------------------------
-
-
-def _preprocess(compiler: str, headers: Sequence[str], include_dirs: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the preprocessed text of libc's headers and *headers*, and the directories searched."""
-    libc = "".join(f"#if __has_include(<{h}>)\n#include <{h}>\n#endif\n" for h in PUBLIC_HEADERS)
-    own = "".join(f"#include <{h}>\n" for h in headers)
-    return _run_preprocessor(compiler, libc + own, include_dirs)
-
-
-def _run_preprocessor(compiler: str, source: str, include_dirs: Sequence[str]) -> tuple[str, list[str]]:
-    command = [compiler, "-E", "-dD", "-v", "-D_GNU_SOURCE", *(f"-I{d}" for d in include_dirs), "-x", "c", "-"]
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(command, input=source, capture_output=True, text=True, errors="replace", env=environment)
-    except FileNotFoundError as error:
-        raise UserError(f"no compiler {compiler}", why=str(error), try_="install a C compiler (gcc)") from error
-    if done.returncode:
-        raise _unreadable(done.stderr)
-    return done.stdout, _searched(done.stderr)
-
-
-def _unreadable(messages: str) -> UserError:
-    """Return the error for a preprocessor that failed with *messages*."""
-    missing = re.search(r"fatal error: (\S+): No such file", messages)
-    if missing:
-        return UserError(
-            f"no header {missing.group(1)}",
-            why="the compiler does not find it in its include directories",
-            try_='"include": ["/directory/of/the/header"] in the config, or install the package that has it',
-        )
-    first = next((line for line in messages.splitlines() if "error:" in line), messages.strip()[-300:])
-    return UserError("the headers cannot be preprocessed", why=first)
-
-
-def _searched(messages: str) -> list[str]:
-    """Return the include directories that ``cc -v`` lists."""
-    found = re.search(r"search starts here:\n#include <\.\.\.> search starts here:\n(.*?)End of search", messages, re.S)
-    if found is None:
-        return []
-    return [line.strip() for line in found.group(1).splitlines()]

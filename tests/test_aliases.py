@@ -12,10 +12,11 @@ from wc_intercept.generator import aliases as module
 from wc_intercept.generator.aliases import Aliases, bare, variant_base
 from wc_intercept.generator.annotations import TABLE
 from wc_intercept.generator.elf import Library, find_library
-from wc_intercept.generator.headers import Headers, _run_preprocessor
+from wc_intercept.generator.headers import Headers
 from wc_intercept.generator.libc_prototypes import PROTOTYPES
 from wc_intercept.generator.libc_rules import PUBLIC_HEADERS
 from wc_intercept.generator.model import Function
+from wc_intercept.generator.preprocessor import Preprocessing
 
 Compile = Callable[..., Path]
 
@@ -143,7 +144,7 @@ def test_every_rule_names_the_function_that_it_declares(headers: Headers) -> Non
 def test_rules_for_fortified_functions_are_those_of_the_fortified_headers(headers: Headers) -> None:
     """bits/*2.h declare most of them, but only under _FORTIFY_SOURCE."""
     includes = "".join(f"#if __has_include(<{h}>)\n#include <{h}>\n#endif\n" for h in PUBLIC_HEADERS)
-    text, searched = _run_preprocessor("cc", f"#define _FORTIFY_SOURCE 2\n#define __OPTIMIZE__ 2\n{includes}", ())
+    text, searched = Preprocessing("cc", f"#define _FORTIFY_SOURCE 2\n#define __OPTIMIZE__ 2\n{includes}", ()).finish()
     fortified = Headers(text, PUBLIC_HEADERS, searched)
     compared = 0
     for name, line in module._RULED.items():
