@@ -16,7 +16,7 @@ from wc_intercept.generator.manifest import Names
 from . import columns
 from .columns import Array
 from .errnos import signal_name
-from .words import Words, flags, signal_set_word
+from .words import Words, flags, mode_word, signal_set_word
 
 _POLL = flags(
     Names("flags", [(name, getattr(select, name), 0) for name in ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP",
@@ -54,7 +54,8 @@ STRUCTS: dict[str, Callable[[columns.Members], list[str] | None]] = {
     "__sigset_t": _signal_set,
     "sigset_t": _signal_set,
 }
-_HANDLER = Words(lambda address: {0: "SIG_DFL", 1: "SIG_IGN"}.get(address) or f"{address:#x}")
+HANDLERS = Words(lambda address: {0: "SIG_DFL", 1: "SIG_IGN", -1: "SIG_ERR"}.get(address) or f"{address:#x}")
+"""Signal handlers, as arguments, members and results."""
 _SA_FLAGS = flags(
     Names("flags", [("SA_NOCLDSTOP", 1, 0), ("SA_NOCLDWAIT", 2, 0), ("SA_SIGINFO", 4, 0), ("SA_RESTORER", 1 << 26, 0),
                     ("SA_ONSTACK", 1 << 27, 0), ("SA_RESTART", 1 << 28, 0), ("SA_NODEFER", 1 << 30, 0),
@@ -63,9 +64,10 @@ _SA_FLAGS = flags(
 )  # fmt: skip
 """The kernel's values: there is no module that has them."""
 MEMBERS: dict[tuple[str, str], Words] = {
-    ("struct sigaction", "__sigaction_handler"): _HANDLER,
-    ("struct sigaction", "sa_handler"): _HANDLER,
+    ("struct sigaction", "__sigaction_handler"): HANDLERS,
+    ("struct sigaction", "sa_handler"): HANDLERS,
     ("struct sigaction", "sa_flags"): _SA_FLAGS,
+    ("struct statx", "stx_mode"): Words(mode_word),
     ("struct pollfd", "events"): _POLL,
     ("struct pollfd", "revents"): _POLL,
 }

@@ -22,6 +22,7 @@ from .decode import Batch
 from .descriptors import Descriptors
 from .errnos import errno_text
 from .halves import Halves, Key, Line
+from .idioms import HANDLERS
 from .order import in_order
 from .prefix import Stamp, Stamps, Threads
 from .tail import tail_of
@@ -145,6 +146,8 @@ class TextLines:
 
     def _argument(self, batch: Batch, i: int, column: Column) -> Cells:
         field = batch.layout.parameters[i].field
+        if isinstance(column, columns.Scalar) and field.name == "handler" and batch.symbol.result.fail == "SIG_ERR":
+            return list(map(HANDLERS.__getitem__, column.data.tolist()))
         if isinstance(column, columns.Scalar):
             word = field.type == "uint" and field.size == 8 and not field.role and batch.symbol.wrapper in _WORDY
             cells = self._cells.numbers(column.data, column.type, "word" if word else field.role, field.names)
@@ -170,6 +173,8 @@ class TextLines:
         text = batch.result_text
         if text is not None:
             shown = self._cells.cells(text)
+        elif rule.fail == "SIG_ERR":
+            shown = list(map(HANDLERS.__getitem__, result.value.tolist()))
         elif result.value.dtype.kind == "i" and rule.type != "int":
             shown = ["-1" if value == -1 else self._cells.dictionary.pointers[value] for value in result.value.tolist()]
         else:

@@ -274,6 +274,18 @@ def test_results(result, ret, text):
     assert f"f() = {text}" == line
 
 
+def test_signal_handlers_have_names():
+    handler, signum = Field("handler", "pointer", 0, 8), Field("signum", "int", 0, 4, role="signal")
+    symbol = symbol_of("signal", signum, handler, result=Return("pointer", 8, fail="SIG_ERR"))
+    recorder = recorder_of(symbol).call("signal", 13, 1, ret=0).call("signal", 13, 0x1000, ret=1)
+    recorder.call("signal", 9, 0, ret=-1, error=22)
+
+    assert [
+        "signal(SIGPIPE, SIG_IGN) = SIG_DFL", "signal(SIGPIPE, 0x1000) = SIG_IGN",
+        "signal(SIGKILL, SIG_DFL) = SIG_ERR EINVAL (Invalid argument)",
+    ] == Session(recorder).show()  # fmt: skip
+
+
 def test_a_failure_without_errno_is_the_bare_result():
     assert "close(3) = -1" == line_of(recorder_of(CLOSE).call("close", 3, ret=-1, error=0))
 
