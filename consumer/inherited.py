@@ -33,7 +33,7 @@ def read() -> Inherited:
     """Return what was inherited, and clean our own environment of the note."""
     note = os.environb.pop(b"WC_RUN", b"").split(b":")
     blocked = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
-    ignored: set[int] = set()
+    ignored = {number for number in range(1, 32) if signal.getsignal(number) == signal.SIG_IGN} - {*PYTHON_IGNORES}
     if len(note) == 4 and note[0] == b"%d" % os.getpid():
         ignored, blocked = _members(int(note[1], 16)), _members(int(note[2], 16))
         if note[3] == b"1":

@@ -31,6 +31,8 @@ class Life:
         self.status = 0
         self.stopped_by = 0
         self.requests: list[int] = []
+        self.hurried = False
+        """Somebody asked wc-run to end after its program has ended: what is left to do is not wanted."""
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
 
@@ -46,7 +48,13 @@ class Life:
             self.look()
         elif number in (signal.SIGUSR1, signal.SIGUSR2):
             self.requests.append(number)
-        elif number in (signal.SIGTERM, signal.SIGHUP) and not self.ended and not self._had_it(code):
+        elif number in (signal.SIGTERM, signal.SIGHUP):
+            self._pass_on(number, code)
+
+    def _pass_on(self, number: int, code: int) -> None:
+        if self.ended:
+            self.hurried = True
+        elif not self._had_it(code):
             os.kill(self.pid, number)
             if self.stopped_by:
                 os.kill(self.pid, signal.SIGCONT)

@@ -1,0 +1,178 @@
+"""A run, from its program's start to its end: drain, show, account, clean up.
+
+Called by run.py once the program runs; everything heavy is imported here. Rules: the drain never waits for formatting,
+nor for whoever reads our output; wc-run ends with its program, and names what still runs; the session directory is
+gone afterwards, whatever happens.
+
+Absent on purpose: what calls look like (render.py) and what is inherited (launch.py).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from .accounting import Account
+from .chunk import Chunk
+from .clock import Clock
+from .drain import Drain
+from .filter import Filter
+from .life import Life, die_as
+from .log import Log
+from .machine import Native
+from .options import Options
+from .render import Look, Output
+from .session import SessionDirectory
+from .spool import Spool
+from .told import accounting_lines
+
+LOST = 124
+
+
+class Sink(Protocol):
+    """Where chunks go."""
+
+    def take(self, chunks: Sequence[Chunk]) -> None: ...
+
+    def tick(self, now: int) -> None: ...
+
+    def finish(self, account: Account) -> None: ...
+
+
+class Lines:
+    """Text or JSON lines: spooled, formatted behind the drain."""
+
+    def __init__(self, spool: Spool, life: Life) -> None:
+        self._spool = spool
+        self._life = life
+        self.take, self.tick = spool.take, spool.tick
+
+    def finish(self, account: Account) -> None:
+        """Wait until everything is formatted. A second SIGTERM says that nobody wants to."""
+        self._spool.finish(account.inside)
+        while self._spool.formatter and os.waitpid(self._spool.formatter, os.WNOHANG)[0] == 0:
+            if self._life.hurried:
+                os.kill(self._spool.formatter, 9)
+            self._life.wait(0.02)
+
+
+def follow(given: Options, session: SessionDirectory, log: Log, pid: int, output: int) -> int:
+    """Follow the program *pid* to its end and return the exit status to leave with; a fatal signal is raised again."""
+    life = Life(pid)
+    drain = Drain(session)
+    try:
+        lost = _Run(given, session, log, life, drain, output).to_the_end()
+    finally:
+        drain.close()
+        session.remove()
+    return LOST if lost and given.strict and life.status == 0 else die_as(life.status)
+
+
+class _Run:
+    def __init__(
+        self, given: Options, session: SessionDirectory, log: Log, life: Life, drain: Drain, output: int
+    ) -> None:
+        self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
+        self.sink = self._sink(output)
+
+    def _sink(self, output: int) -> Sink:
+        clock = Clock(self.session.clock, Native())
+        shown = Output(look_of(self.given, output), self.drain.manifest, clock, output)
+        return Lines(Spool(shown, self.session.beat, self._leave), self.life)
+
+    def _leave(self) -> None:
+        """In the formatter: the session is the drain's."""
+        self.drain.close()
+        self.session.release()
+
+    def to_the_end(self) -> int:
+        """Follow the program and return how many calls were lost."""
+        self._warn_uncovered()
+        self._drain_while_running()
+        self.session.close()
+        for chunks in self.drain.finish():
+            self._take(chunks)
+        self._repeat_warnings()
+        account = self.drain.account()
+        self.sink.finish(account)
+        self._tell(account)
+        return account.lost
+
+    def _drain_while_running(self) -> None:
+        life = self.life
+        while not life.ended or (self.given.wait_all and self._others_run()):
+            self._take(self.drain.poll())
+            self._answer_requests()
+            self._repeat_warnings()
+            if life.stopped_by:
+                self.sink.tick(time.monotonic_ns())
+                life.stop_with_it()
+            life.wait(self.drain.delay)
+
+    def _take(self, chunks: Sequence[Chunk]) -> None:
+        if chunks:
+            self.sink.take(chunks)
+        self.sink.tick(time.monotonic_ns())
+
+    def _others_run(self) -> bool:
+        return self.drain.alive
+
+    def _answer_requests(self) -> None:
+        for number in self.life.requests:
+            name = {10: "SIGUSR1", 12: "SIGUSR2"}[number]
+            if self.given.config is None:
+                self.log.line(f"{name}: this run has no config to read again; nothing changes")
+            else:
+                self.log.line(f"{name}: reading the config again during a run is not built yet; nothing changes")
+        self.life.requests.clear()
+
+    def _repeat_warnings(self) -> None:
+        """Say what the runtime cannot say itself: the program's standard error is not ours."""
+        for warning in self.session.warnings():
+            self.log.warn(warning)
+
+    def _warn_uncovered(self) -> None:
+        """Name what the config asks for and this shim does not cover. wc-gen said so of a shim that it made."""
+        for entry in self.drain.manifest.coverage:
+            if entry.status in ("refused", "pending") and (self.given.preload is None or self.log.verbose):
+                self.log.warn(f"{entry.requested} is not intercepted", entry.where, entry.reason)
+
+    def _tell(self, account: Account) -> None:
+        if account.lost or self.given.summary or self.log.verbose:
+            for line in accounting_lines(account):
+                self.log.line(line)
+        still = [pid for pid in self.drain.pids() if pid != self.life.pid]
+        if still:
+            names = ", ".join(f"{pid} ({_name(pid)})" for pid in still[:10])
+            self.log.line(f"still running, no longer recorded: {names}" + (" ..." if len(still) > 10 else ""))
+        self.log.note(f"ended: {self.given.program[0]}, wait status {self.life.status}")
+
+
+def look_of(given: Options, output: int) -> Look:
+    """Return how calls are shown."""
+    color = given.color == "always"
+    if given.color == "auto":
+        color = os.isatty(output) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Look(
+        format=given.format,
+        string_limit=given.string_limit,
+        stamp=given.stamp,
+        relative=given.relative,
+        spent=given.spent,
+        paths=given.paths,
+        color=color,
+        events=given.events,
+        summary=given.summary,
+        path=tuple(given.path),
+        filter=Filter(successful=given.successful, failed=given.failed),
+    )
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "gone"

@@ -1,0 +1,149 @@
+"""From chunks to what the user reads: decode, join, filter, render, write. One Output per run or report.
+
+Used by spool.py (behind a running program), live.py and report.py. Rules: a reader that goes away ends the writing,
+never the run; lines are written whole; what was taken is written when ``flush`` returns.
+
+Absent on purpose: where chunks come from, and what lines look like (text.py, jsonl.py, summary.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from wc_intercept.generator.manifest import Manifest
+
+from .accounting import Inside
+from .calls import Joiner
+from .chunk import Chunk
+from .clock import Clock
+from .decode import Batch, Decoder
+from .descriptors import Descriptors
+from .filter import Filter
+from .pathfilter import PathFilter
+
+if TYPE_CHECKING:
+    from .prefix import Stamp
+    from .summary import Summary
+
+STAMPS: tuple[Stamp, ...] = ("", "t", "tt", "ttt")
+MOST_PENDING = 1 << 18
+"""Bytes that are held back for a larger write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How calls are shown, by wc-run's options of the same names."""
+
+    format: str = "text"
+    string_limit: int | None = None
+    stamp: int = 0
+    relative: bool = False
+    spent: bool = False
+    paths: bool = False
+    color: bool = False
+    events: bool = False
+    summary: bool = False
+    summary_to: int = 2
+    """The descriptor that it is printed to."""
+    path: tuple[str, ...] = ()
+    filter: Filter = field(default_factory=Filter)
+
+
+class Renderer(Protocol):
+    def render(self, batches: Sequence[Batch]) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None) -> Renderer:
+    """Return what makes lines of batches."""
+    if look.format == "jsonl":
+        from .jsonl import JsonLines
+
+        return JsonLines(events=look.events)
+    from .text import TextLines
+
+    stamp: Stamp = "r" if look.relative else STAMPS[min(look.stamp, 3)]
+    return TextLines(
+        manifest,
+        stamp=stamp,
+        durations=look.spent,
+        string_limit=look.string_limit,
+        paths=descriptors or False if look.paths else False,
+        color=look.color,
+        events=look.events,
+    )
+
+
+def _summary() -> Summary:
+    from .summary import Summary
+
+    return Summary()
+
+
+class Output:
+    """Takes chunks, writes lines to *descriptor*; None: nothing is written (only the summary is wanted)."""
+
+    def __init__(self, look: Look, manifest: Manifest, clock: Clock, descriptor: int | None) -> None:
+        self.look = look
+        self.decoder = Decoder(manifest, clock)
+        self.summary = _summary() if look.summary else None
+        self.gone = descriptor is None
+        self._descriptor = -1 if descriptor is None else descriptor
+        self._joiner = Joiner()
+        self._descriptors = Descriptors() if look.paths or look.path else None
+        self._path_filter = PathFilter(look.path, self._descriptors) if look.path and self._descriptors else None
+        self._renderer = renderer_of(look, manifest, self._descriptors)
+        self._pending: list[bytes] = []
+        self._size = 0
+
+    def take(self, chunk: Chunk) -> None:
+        self._show(self._joiner.join(self.decoder.decode(chunk)))
+
+    def finish(self, inside: Iterable[Inside]) -> None:
+        """Show the calls that never came back, and write everything; then the summary."""
+        for batches in self._joiner.finish(self.decoder, inside):
+            self._show(batches)
+        self._write(self._renderer.finish())
+        self.flush()
+        if self.summary is not None:
+            self._print_summary(self.summary)
+
+    def _print_summary(self, summary: Summary) -> None:
+        from .summary import print_summary
+
+        try:
+            with open(self.look.summary_to, "w", closefd=False) as stream:
+                print_summary(summary, stream, self.look.color)
+        except OSError:
+            pass  # nobody reads it
+
+    def _show(self, batches: list[Batch]) -> None:
+        if self._descriptors is not None:
+            self._descriptors.follow(batches)
+        if self._path_filter is not None:
+            batches = self._path_filter.apply(batches)
+        batches = self.look.filter.apply(batches)
+        if self.summary is not None:
+            self.summary.add(batches)
+        if not self.gone and batches:
+            self._write(self._renderer.render(batches))
+
+    def _write(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._size += len(data)
+        if self._size >= MOST_PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending; a reader that went away is noted and no error."""
+        view = memoryview(b"".join(self._pending))
+        self._pending, self._size = [], 0
+        while view and not self.gone:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BrokenPipeError:
+                self.gone = True
