@@ -134,7 +134,8 @@ class Structs:
     def add(self, record: Record) -> str:
         if record.name not in self.layouts:
             self.layouts[record.name] = []
-            self.layouts[record.name] = [self._member(member) for member in record.members]
+            public = [member for member in record.members if not member.name.startswith("__")]
+            self.layouts[record.name] = [self._member(member) for member in public or record.members]
         return record.name
 
     def _member(self, member: Member) -> Field:
