@@ -159,7 +159,7 @@ def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
 
 def nothing_left(config: Config, made: Plan) -> Iterator[UserError]:
     """Yield the error for a plan that intercepts nothing."""
-    if any(line.status == "wrapped" for line in made.coverage):
+    if any(line.symbols and line.status in ("wrapped", "pending") for line in made.coverage):
         return
     if not made.coverage:
         yield UserError("the config names nothing to intercept", config.where("funcs"), "it has no funcs")

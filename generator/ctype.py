@@ -9,6 +9,7 @@ Absent on purpose: C++, vector types, bit fields as members (a record's size cou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -355,6 +356,10 @@ def decay(shape: Shape) -> CType:
     return replace(shape, text=shape.text.replace("__restrict @", "@"))
 
 
+_RESERVED = re.compile(r"_+(?:\w*reserved\w*|pad\d*|unused\d*|spare\d*|dummy\d*)$")
+"""Members that fill space and mean nothing: counted in the layout, left out of the members."""
+
+
 class _Layout:
     """Places members one after another, as the psABI and gcc do."""
 
@@ -381,9 +386,9 @@ class _Layout:
         self._bits = _up(self._bits, 8 * align)
         self.align = max(self.align, align)
         offset = self._bits // 8
-        if name:
+        if name and not _RESERVED.match(name):
             self._members.append(Member(name, kind, offset, count))
-        else:
+        elif not name:
             self._members.extend(_promoted(kind, offset))
         self._bits += 8 * kind.size * (1 if count is None else count)
 

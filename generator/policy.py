@@ -39,7 +39,7 @@ def plan(config: Config, headers: Headers, libraries: Sequence[Library], platfor
     """Return what to generate for *config*. *libraries*: libc, libm, then those that the config names.
 
     Names that nothing knows are coverage lines too, of status "unknown": the caller may know more libraries. Raises
-    UserError for a prototype that is none, and for a capture of a parameter that does not exist.
+    UserError for a prototype that is none, for a capture of a parameter and an exclude of a set that do not exist.
     """
     return _Planner(config, headers, libraries, platform).run()
 
@@ -103,6 +103,7 @@ class _Planner:
         self._reasons: dict[str, str] = {}
 
     def run(self) -> Plan:
+        self._check_exclude()
         selection = select(self._config, self._aliases, self._sonames, CALL_SETS)
         self._headers.functions(s for chosen in selection.targets.values() for s in chosen.symbols)
         found = {name: self._wrappers(chosen) for name, chosen in selection.targets.items()}
@@ -135,6 +136,14 @@ class _Planner:
             string_limit=config.string_limit,
             platform=self._platform,
         )
+
+    def _check_exclude(self) -> None:
+        """Refuse sets that do not exist; names and globs may well stand for nothing that is requested."""
+        for index, name in enumerate(self._config.exclude):
+            if name.startswith("%") and name not in CALL_SETS:
+                why = f"the sets are {', '.join(sorted(CALL_SETS))}"
+                where = self._config.where(("exclude", index))
+                raise UserError(f"no set named '{name}'", where, why, " or ".join(nearest(name, CALL_SETS)))
 
     # --- wrappers ----------------------------------------------------------------------------------------------------
 

@@ -82,6 +82,12 @@ def test_layouts_are_the_compilers(headers: Headers, tmp_path: Path) -> None:
     assert expected == compiled(source, tmp_path).splitlines()
 
 
+def test_members_that_only_fill_space_are_left_out(headers: Headers) -> None:
+    found = headers.type("struct stat")
+    assert found.record is not None
+    assert [] == [m.name for m in found.record.members if m.name.startswith("__")]
+
+
 def test_every_prototype_stands_beside_its_header(headers: Headers, tmp_path: Path) -> None:
     """A conflicting-types error of the compiler would be an error in our reading."""
     functions = headers.functions(headers.declared)

@@ -325,6 +325,13 @@ def test_exclude_of_an_alias_takes_only_that_name_away(planned: Planned) -> None
     )
 
 
+def test_an_unknown_set_to_exclude_is_an_error_with_its_place(planned: Planned) -> None:
+    with pytest.raises(UserError, match="no set named '%netwrok'") as caught:
+        planned("open", exclude=["read", "%netwrok"])
+    assert caught.value.at.endswith("exclude[1]")
+    assert "%network" in caught.value.try_
+
+
 @pytest.mark.parametrize(
     ("glob", "expected"), [("__str*", "str"), ("a?c", "a"), ("*", ""), ("x[ab]", "x"), ("malloc*", "malloc")]
 )
