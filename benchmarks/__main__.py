@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .bench import Figure, Workshop, write_json
 
-NAMES = ("cost", "throughput", "workload", "generate", "start", "memory")
+NAMES = ("cost", "throughput", "workload", "generate", "start", "render", "memory")
 
 
 def main(words: list[str]) -> int:

@@ -1,9 +1,7 @@
-"""Lines per second of decoding and rendering, on one core, for calls like those of a busy program.
+"""Rendering: lines per second of decoding, joining and formatting, on one core, for calls like a busy program's.
 
-    python benchmarks/bench_render.py [records] [rounds]
-
-Prints a table: the best of *rounds* for each symbol and format. The records are made up here, cell by cell; what the
-runtime and the rings cost is measured elsewhere.
+The records are made up here, cell by cell (tests/record_builder.py); what the runtime and the rings cost is measured
+elsewhere. A line is what ``wc-run`` would write for one call.
 """
 
 from __future__ import annotations
@@ -12,20 +10,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from record_builder import PlainClock, Recorder, manifest_of, symbol_of
 from wc_intercept.consumer.calls import Joiner
 from wc_intercept.consumer.chunk import Chunk
-from wc_intercept.consumer.decode import Decoder
+from wc_intercept.consumer.decode import Batch, Decoder
 from wc_intercept.consumer.jsonl import JsonLines
 from wc_intercept.consumer.summary import Summary
 from wc_intercept.consumer.text import TextLines
 from wc_intercept.generator.manifest import Element, Field, Manifest, Names, Return
 
+from .bench import Figure, Workshop, interleave
+
 CHUNK = 16_384
+AIMS = {"jsonl": "0.5", "text": "0.3"}
 FLAGS = Names("flags", [("O_RDONLY", 0, 3), ("O_WRONLY", 1, 3), ("O_RDWR", 2, 3), ("O_CREAT", 0o100, 0),
                         ("O_CLOEXEC", 0o2000000, 0)])  # fmt: skip
 STAT = [Field(name, "uint", 8 * i, 8) for i, name in enumerate(("st_dev", "st_ino", "st_nlink", "st_size", "a", "b"))]
@@ -71,37 +71,31 @@ def chunks(what: Manifest, records: int) -> dict[str, list[Chunk]]:
     return made
 
 
-def rate(records: int, rounds: int, work: Callable[[], Any]) -> float:
-    """Return records a second in the best of *rounds*."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return records / best
-
-
-def main(records: int = 65_536, rounds: int = 5) -> None:
+def run(shop: Workshop) -> list[Figure]:
+    records = 16_384 if shop.quick else 65_536
     what = manifest()
     made = chunks(what, records)
     decoder = Decoder(what, PlainClock())
-    renderers: dict[str, Callable[[list[Any]], Any]] = {
-        "decode": lambda batches: [batch.columns for batch in batches],
+    renderers: dict[str, Callable[[list[Batch]], object]] = {
         "jsonl": JsonLines().render,
         "text": TextLines(what).render,
         "text -y": TextLines(what, paths=True).render,
         "summary": Summary().add,
     }
-    print(f"{'lines/s':>10} " + " ".join(f"{label:>10}" for label in made))
-    for name, render in renderers.items():
-        def work(label: str, render: Callable[[list[Any]], Any] = render) -> None:
-            joiner = Joiner()
-            for chunk in made[label]:
-                render(joiner.join(decoder.decode(chunk)))
-
-        rates = [rate(records, rounds, lambda label=label: work(label)) for label in made]  # type: ignore[misc]
-        print(f"{name:>10} " + " ".join(f"{value:>10,.0f}" for value in rates))
+    cases = {
+        f"{name}, {label}": _case(decoder, render, made[label]) for name, render in renderers.items() for label in made
+    }
+    spent = interleave(cases, shop.rounds(5))
+    return [Figure("render", name, records / seconds / 1e6, "M lines/s", AIMS.get(name.partition(",")[0], ""))
+            for name, seconds in spent.items()]  # fmt: skip
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def _case(decoder: Decoder, render: Callable[[list[Batch]], object], made: list[Chunk]) -> Callable[[], float]:
+    def work() -> float:
+        joiner = Joiner()
+        start = time.perf_counter()
+        for chunk in made:
+            render(joiner.join(decoder.decode(chunk)))
+        return time.perf_counter() - start
+
+    return work
