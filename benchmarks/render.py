@@ -85,6 +85,7 @@ def run(shop: Workshop) -> list[Figure]:
     cases = {
         f"{name}, {label}": _case(decoder, render, made[label]) for name, render in renderers.items() for label in made
     }
+    interleave(cases, 1)  # what remembers words and layouts has them now
     spent = interleave(cases, shop.rounds(5))
     return [Figure("render", name, records / seconds / 1e6, "M lines/s", AIMS.get(name.partition(",")[0], ""))
             for name, seconds in spent.items()]  # fmt: skip
