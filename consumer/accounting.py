@@ -252,6 +252,4 @@ class Accounting:
 def _stands_at_entry(manifest: Manifest, symbol: Symbol) -> bool:
     """Whether the symbol's ENTER record stands for its call: there is no CALL, or none that counts."""
     in_range = symbol.target < len(manifest.targets)
-    return symbol.wrapper in ("noreturn", "tail-jump") or (
-        in_range and manifest.targets[symbol.target].record == "entry"
-    )
+    return symbol.enters_only or (in_range and manifest.targets[symbol.target].record == "entry")

@@ -131,7 +131,7 @@ def _key(batch: Batch) -> tuple[int, int, int, int]:
 
 def _returns(batch: Batch) -> bool:
     """Whether *batch* holds ENTER records whose calls come back with a CALL record."""
-    never = batch.target.record == "entry" or batch.symbol.wrapper in ("noreturn", "tail-jump")
+    never = batch.target.record == "entry" or batch.symbol.enters_only
     return batch.kind == abi.ENTER and not never
 
 

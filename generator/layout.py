@@ -402,10 +402,11 @@ def build(
     if varargs:
         builder.varargs()
     caller = builder.slot("caller", "uint64_t", 8, "(uint64_t)(uintptr_t)__builtin_return_address(0)") if target.caller else 0
+    noreturn = wrapper.wrapper == "noreturn" or "noreturn" in builder.function.attributes
     symbol = Symbol(
         wrapper.symbol, wrapper.target, wrapper.wrapper, library=wrapper.library, version=wrapper.version,
         origin=builder.function.origin, fields=builder.fields, result=result, cells=builder.space.cells, caller=caller,
-        variadic=builder.function.variadic,
+        variadic=builder.function.variadic, returns=not noreturn,
     )  # fmt: skip
     return Layout(symbol, sorted(builder.slots, key=lambda slot: slot.offset), builder.captures, builder.space.cells, builder.room)
 

@@ -130,6 +130,13 @@ class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
     caller: int = 0
     """Offset of the caller's address when the target asked for it, else 0."""
     variadic: bool = False
+    returns: bool = True
+    """False for functions that do not return, whatever their class is (err is a v-twin)."""
+
+    @property
+    def enters_only(self) -> bool:
+        """Whether its ENTER record is all there is of a call."""
+        return not self.returns or self.wrapper in ("noreturn", "tail-jump")
 
 
 class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
