@@ -81,8 +81,9 @@ def run(given: options.Options, inherited: Inherited) -> NoReturn:
     with Pulse(session):
         from .live import follow  # the program runs: from here on imports cost nobody
 
-        # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
-    os._exit(follow(given, session, log, pid, output))
+        status = follow(given, session, log, pid, output)
+    # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
+    os._exit(status)
 
 
 class Pulse:
