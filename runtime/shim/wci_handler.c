@@ -214,11 +214,13 @@ long
 wci_handler_ptrace(long request, long pid, void *address, void *data)
 {
         unsigned long word = (unsigned long)(uintptr_t)data, *place;
+        bool done;
         (void)pid;
         switch (request) {
         case PTRACE_PEEKTEXT:
         case PTRACE_PEEKDATA:
-                return answered(move(address, &word, sizeof word), (long)word);
+                done = move(address, &word, sizeof word);
+                return answered(done, (long)word);
         case PTRACE_POKETEXT:
         case PTRACE_POKEDATA:
                 return answered(move_out(&word, address, sizeof word), 0);
@@ -304,6 +306,7 @@ load(void)
 {
         char room[4096];
         const char *path = library_path(room, sizeof room);
+        (void)wci_dlerror(); /* looked up now: later that would clear what dlopen has to say */
         void *library = path != NULL ? wci_dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
         if (library == NULL) {
                 const char *why = path != NULL ? wci_dlerror() : "the session has no handlers.so";
