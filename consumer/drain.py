@@ -131,12 +131,14 @@ class Drain:
         """
         self._patient = False
         last = first = time.monotonic_ns()
-        while self._open or last == first:
+        while True:
             chunks = self.poll()
             now = time.monotonic_ns()
             if chunks:
                 last = now
                 yield chunks
+            elif not self._open:
+                break
             if now - last > QUIET_NS or now - first > FINISH_NS:
                 break
             self.pause()
@@ -146,6 +148,11 @@ class Drain:
     def account(self) -> Account:
         """Return the accounts as they stand: exact after finish()."""
         return self.accounting.account(self.findings, self.session.get("no_segment"), self.refused)
+
+    @property
+    def alive(self) -> bool:
+        """Whether, as far as the last poll could tell, a process of this session still runs."""
+        return bool(self._open)
 
     def pids(self) -> list[int]:
         """Return the pids that own rings of segments still open: after finish(), what still runs."""
