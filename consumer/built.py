@@ -44,8 +44,13 @@ def shim_for_list(names: str, program: str) -> str:
     found = note.shim()
     if found is None:
         from wc_intercept.generator.config import parse
+        from wc_intercept.generator.errors import UserError
 
-        found = note.keep(parse(config_of_list(names), "--trace"), [])
+        try:
+            found = note.keep(parse(config_of_list(names), "--trace"), [])
+        except UserError as error:
+            error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
+            raise
     return found
 
 

@@ -25,6 +25,7 @@ from .machine import Native
 from .options import Options
 from .render import Look, Output
 from .session import SessionDirectory
+from .sight import Sight
 from .spool import Spool
 from .told import accounting_lines
 
@@ -76,11 +77,19 @@ class _Run:
     ) -> None:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
         self.sink = self._sink(output)
+        self.sight = Sight()
 
     def _sink(self, output: int) -> Sink:
         clock = Clock(self.session.clock, Native())
         shown = Output(look_of(self.given, output), self.drain.manifest, clock, output)
         return Lines(Spool(shown, self.session.beat, self._leave), self.life)
+
+    def _tell_unseen(self) -> None:
+        if not self.drain.programs and not self.session.get("no_segment"):
+            self.log.line(f"{self.given.program[0]} ran without the shim: nothing of it was seen")
+        if self.given.follow != "none":
+            for line in self.sight.lost(self.drain.programs):
+                self.log.line(line)
 
     def _leave(self) -> None:
         """In the formatter: the session is the drain's."""
@@ -114,6 +123,7 @@ class _Run:
     def _take(self, chunks: Sequence[Chunk]) -> None:
         if chunks:
             self.sink.take(chunks)
+            self.sight.take(chunks)
         self.sink.tick(time.monotonic_ns())
 
     def _others_run(self) -> bool:
@@ -143,6 +153,7 @@ class _Run:
         if account.lost or self.given.summary or self.log.verbose:
             for line in accounting_lines(account):
                 self.log.line(line)
+        self._tell_unseen()
         still = [pid for pid in self.drain.pids() if pid != self.life.pid]
         if still:
             names = ", ".join(f"{pid} ({_name(pid)})" for pid in still[:10])

@@ -1,0 +1,106 @@
+"""Programs that were started and never seen: "lost sight of PATH", with the reason.
+
+Fed by live.py with every chunk; asked once, at the end. Every shim writes an EXEC record before exec* and after
+posix_spawn*; an image that loads the shim makes a segment. So an EXEC whose process made no segment afterwards, and
+whose thread wrote nothing more (then the exec would have failed), is a program that the session did not reach. Rules:
+what is said is looked up when it is said, from the file itself; an exec that cannot have worked is no loss.
+
+Absent on purpose: children that merely end early, and --follow none, where nothing is expected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import abi
+from .chunk import Chunk, headers_of, kinds_of
+from .drain import Program
+from .program import find, inspect, why_not_preloadable
+
+MOST_LINES = 10
+MOST_PENDING = 100_000
+STRIPPED = "its environment had no LD_PRELOAD and WC_SESSION any more (--follow all keeps them)"
+
+
+@dataclass(slots=True)
+class Exec:
+    """One exec that may have succeeded, by *thread* of the image *segment*."""
+
+    path: bytes
+    thread: tuple[int, int]
+    segment: int
+
+
+class Sight:
+    """What was exec'd and has not been seen since, by pid."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Exec] = {}
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        """Look for EXEC records, and for signs of life from who wrote one."""
+        for chunk in chunks:
+            if self._pending:
+                self._returned(chunk)
+            kinds = kinds_of(headers_of(chunk.cells))
+            if abi.EXEC in kinds:
+                self._note(chunk, kinds)
+
+    def _returned(self, chunk: Chunk) -> None:
+        """A thread that goes on in its ring has not become another program."""
+        entry = self._pending.get(chunk.pid)
+        if entry is not None and entry.thread == (chunk.pid, chunk.tid) and entry.segment == chunk.segment:
+            del self._pending[chunk.pid]
+
+    def _note(self, chunk: Chunk, kinds: npt.NDArray[np.uint8]) -> None:
+        firsts = np.flatnonzero(kinds != abi.CONTINUATION)
+        for index in np.flatnonzero(kinds == abi.EXEC).tolist():
+            pid, path = _read(chunk, index)
+            own = pid == chunk.pid
+            if (own and index != firsts[-1]) or len(self._pending) >= MOST_PENDING:
+                continue  # the thread went on: it failed
+            self._pending[pid] = Exec(path, (chunk.pid, chunk.tid) if own else (pid, 0), chunk.segment)
+
+    def lost(self, programs: Sequence[Program]) -> Iterator[str]:
+        """Yield what to say of the programs that were never seen, given all images that were."""
+        seen: dict[int, int] = {}
+        for program in programs:
+            seen[program.pid] = program.segment
+        found: Counter[tuple[str, str]] = Counter()
+        for pid, entry in self._pending.items():
+            if seen.get(pid, -1) > entry.segment:
+                continue
+            why = _why(entry.path)
+            if why is not None:
+                found[os.fsdecode(entry.path), why] += 1
+        for (path, why), count in found.most_common(MOST_LINES):
+            yield f"lost sight of {path}" + (f" ({count} times)" if count > 1 else "") + f": {why}"
+        if len(found) > MOST_LINES:
+            yield f"lost sight of {len(found) - MOST_LINES} more programs"
+
+
+def _read(chunk: Chunk, index: int) -> tuple[int, bytes]:
+    """Return pid and path of the EXEC record at cell *index*; both are the program's word."""
+    raw = chunk.cells[index : index + abi.RECORD_CELLS].view(np.uint8).reshape(-1, abi.CELL_SIZE)
+    args = raw[0, abi.FIRST_ARGS :].tobytes()
+    length, cell, pid = int.from_bytes(args[:2], "little"), args[3], int.from_bytes(args[4:8], "little")
+    count = int(raw[0, 7])
+    if not 0 < cell < count:
+        return pid, b""
+    payload = raw[cell:count, abi.CELL_SIZE - abi.CONT_PAYLOAD :].tobytes()
+    return pid, payload[:length].rstrip(b"\0")
+
+
+def _why(path: bytes) -> str | None:
+    """Return why the program at *path* did not load the shim; None when it cannot have been started at all."""
+    try:
+        why = why_not_preloadable(inspect(find(path, os.environb.get(b"PATH"))))
+    except OSError:
+        return None
+    return why or STRIPPED
