@@ -159,11 +159,6 @@ class Drain:
         owners = {ring.owner for entry in self._open.values() for ring in entry.rings}
         return sorted({pid for pid, tid in owners if pid and not thread_is_dead(pid, tid)})
 
-    @property
-    def alive(self) -> bool:
-        """Whether any process of the session still maps its segment, as far as the last poll knows."""
-        return bool(self._open)
-
     def close(self) -> None:
         """Let go of every file. The session itself is its maker's to remove."""
         for entry in self._open.values():

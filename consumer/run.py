@@ -27,10 +27,6 @@ from .settings import read as read_settings
 from .shim import read_manifest
 from .signals import calls as signal
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
 MOST_STRING = 4096
 POLICIES = {"block": abi.BLOCK, "drop": abi.DROP, "overwrite": abi.OVERWRITE}
 FOLLOWS = {"none": abi.FOLLOW_NONE, "default": abi.FOLLOW_DEFAULT, "all": abi.FOLLOW_ALL}
@@ -59,11 +55,13 @@ def _main(words: list[str], inherited: Inherited) -> int:
         return _print(f"wc-run (wc-intercept) {version()}\n")
     if not given.program:
         raise Refusal("no program to run", try_="wc-run --trace open,read ls    (wc-run --help for more)")
-    run(given, inherited)
+    status = run(given, inherited)
+    # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
+    os._exit(status)
 
 
-def run(given: options.Options, inherited: Inherited) -> NoReturn:
-    """Run the program that *given* names, and exit as it did. Returns only by raising."""
+def run(given: options.Options, inherited: Inherited) -> int:
+    """Run the program that *given* names to its end and return the exit status to leave with."""
     program = launch.resolve(given.program[0], inherited.environment)
     launch.check_preloadable(given.program[0], program)
     shim = choose_shim(given, program)
@@ -81,9 +79,7 @@ def run(given: options.Options, inherited: Inherited) -> NoReturn:
     with Pulse(session):
         from .live import follow  # the program runs: from here on imports cost nobody
 
-        status = follow(given, session, log, pid, output)
-    # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
-    os._exit(status)
+        return follow(given, session, log, pid, output)
 
 
 class Pulse:
