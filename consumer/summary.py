@@ -88,8 +88,10 @@ class _Function:
         durations = batch.duration[batch.duration >= 0]
         if len(durations):
             self.measured += len(durations)
-            self.total += int(durations.sum())
-            self.max = max(self.max, int(durations.max()))
+            longest = int(durations.max())
+            fits = longest < (1 << 63) // len(durations)
+            self.total += int(durations.sum()) if fits else sum(durations.tolist())
+            self.max = max(self.max, longest)
             self.histogram.add(durations)
 
     def row(self, name: str, total: int) -> Row:

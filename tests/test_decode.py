@@ -16,6 +16,7 @@ from wc_intercept.consumer.chunk import Chunk
 from wc_intercept.consumer.columns import x87
 from wc_intercept.consumer.decode import Decoder
 from wc_intercept.consumer.jsonl import JsonLines
+from wc_intercept.consumer.summary import Summary
 from wc_intercept.consumer.text import TextLines
 from wc_intercept.consumer.values import events
 from wc_intercept.generator.manifest import Element, Field, Names, Return, Target
@@ -304,7 +305,7 @@ def test_any_bytes_decode_and_render_without_an_error(data):
     chunk = Chunk(100, 100, 0, 0, 0, np.frombuffer(bytes(cells), dtype=abi.CELL).copy())
     decoder, joiner = Decoder(RECORDER.manifest, PlainClock()), Joiner()
     text = TextLines(RECORDER.manifest, stamp="tt", durations=True, paths=True, events=True)
-    jsonl = JsonLines(events=True)
+    jsonl, summary = JsonLines(events=True), Summary()
 
     batches = decoder.decode(chunk)
     assert records == sum(map(len, batches)) + decoder.dropped
@@ -313,7 +314,9 @@ def test_any_bytes_decode_and_render_without_an_error(data):
     for part in joined:
         text.render(part)
         jsonl.render(part)
+        summary.add(part)
         whole = [batch for batch in part if batch.is_call and batch.part != "entered"]
         assert all(len(list(events(batch))) == len(batch) for batch in whole)
         assert all(len(batch.array) == len(batch) for batch in part)
     text.finish()
+    assert all(row.total >= 0 for row in summary.rows())

@@ -59,6 +59,12 @@ def test_calls_that_were_not_measured_count_as_calls_only():
     assert (1, 0, None, None, None) == (row.calls, row.measured, row.mean, row.p50, row.max)
 
 
+def test_absurd_durations_add_up_all_the_same():
+    recorder = Recorder(manifest_of(READ)).call("read", 3, duration=1 << 62).call("read", 3, duration=1 << 62)
+
+    assert [(1 << 63, 1 << 62)] == [(row.total, row.max) for row in summed(recorder).rows()]
+
+
 def test_a_call_with_an_enter_record_counts_once():
     recorder = Recorder(manifest_of(READ, targets=[Target("read", record="both")]))
     recorder.call("read", 3, kind=abi.ENTER, clock=5).call("read", 3, clock=5)
