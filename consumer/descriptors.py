@@ -4,7 +4,8 @@ Used by text.py and filters.py, which show each chunk's batches to ``follow`` be
 takes a path and returns a descriptor; copied by dup and fcntl; inherited over fork; gone by close. Rules: a wrong path
 is worse than none: what a descriptor was before a call that we do not understand is forgotten.
 
-Absent on purpose: /proc (the program has moved on, or is gone), and paths relative to a directory never seen opened.
+Absent on purpose: /proc (the program has moved on, or is gone), paths relative to a directory never seen opened, and
+symbolic links (".." is what stands before it in the path).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import compress
 from operator import itemgetter
+from posixpath import normpath
 
 import numpy as np
 
@@ -67,8 +69,7 @@ class Descriptors:
         if path is None:
             path = self._table.get(source)
         elif source >= 0 and not path.startswith("/"):
-            folder = self._table.get(source)
-            path = f"{folder.rstrip('/')}/{path}" if folder else path
+            path = _joined(self._table.get(source), path)
         self._set(index, fd, path)
 
     def _set(self, index: int, fd: int, path: str | None) -> None:
@@ -100,6 +101,14 @@ class Descriptors:
             if path is not None:
                 cells[row] = f"{cells[row]}<{escaped(path)}>"
         return cells
+
+
+def _joined(folder: str | None, path: str) -> str | None:
+    """Return *path* below *folder*; None below one that nobody knows. Walks up and down again are taken out by name."""
+    if folder is None:
+        return None
+    joined = f"{folder.rstrip('/')}/{path}"
+    return normpath(joined) if path.startswith(("..", "./")) or "/.." in path else joined
 
 
 def _steps(batch: Batch) -> list[Step]:

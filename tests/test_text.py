@@ -430,6 +430,17 @@ def test_descriptors_are_followed_by_their_path():
     assert ['read(4</etc/x>, "", 0) = 0'] == [line for line in session.show() if line.startswith("read")][1:]
 
 
+def test_a_walk_up_and_down_again_does_not_lengthen_paths():
+    recorder = recorder_of(OPENAT).call("openat", AT_FDCWD, "/a/b", 0, 0, ret=3)
+    for _ in range(3):
+        recorder.call("openat", 3, "..", 0, 0, ret=4).call("openat", 4, "b", 0, 0, ret=3)
+    recorder.call("openat", 9, "x", 0, 0, ret=5)
+
+    lines = Session(recorder, paths=True).show()
+    assert ['openat(3</a/b>, "..", O_RDONLY) = 4</a>', 'openat(4</a>, "b", O_RDONLY) = 3</a/b>'] == lines[5:7]
+    assert 'openat(9, "x", O_RDONLY) = 5' == lines[7]
+
+
 def test_a_forked_child_inherits_descriptors_and_another_process_does_not():
     recorder = recorder_of(OPENAT, CLOSE).call("openat", AT_FDCWD, "/etc/x", 0, 0, ret=3)
     session = Session(recorder, paths=True)
