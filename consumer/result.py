@@ -46,6 +46,8 @@ def result_of(layout: Layout, rows: Rows) -> Result:
     failed = _failed(rule, value)
     if rule.fail == "errno":
         error = np.where(value == value.astype(np.int32), value, 0).astype(np.int32)
+    elif rule.fail == "nonzero" and rule.names:  # a code of the function's own says why: errno is someone else's
+        error = np.zeros(count, np.int32)
     elif value.dtype.kind == "u" and rule.fail in _MINUS_ONE and failed.any():
         value = np.where(failed, -1, value.view(np.int64))
     return Result(value, None, failed, np.where(failed, error, 0))

@@ -9,7 +9,8 @@ One line is one function, or several with the same parameters (aliases, variants
 
 Parameters bear the man pages' names and stand in the order of the prototype; those of a variadic function may go beyond
 it (open's mode), and a trailing "..." may say so. FAIL is one of FAILURES; without it nothing that the function returns
-means failure with an error number (readdir, strtol, getpriority). A PARAM is NAME[":" ROLE], and a ROLE is
+means failure with an error number (readdir, strtol, getpriority). "nonzero" with an enum as result (getaddrinfo) fails
+with a code of its own and leaves errno alone. A PARAM is NAME[":" ROLE], and a ROLE is
 
     KIND[MARK] ["[" LENGTH "]"] ["=" NAMES] ["of" KIND ["=" NAMES]] ["if" LENGTH]
 

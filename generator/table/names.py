@@ -386,6 +386,7 @@ _enum(
 )
 _flags("timer", "TIMER_ABSTIME")
 _enum("itimer", "REAL VIRTUAL PROF", "ITIMER_")
+_enum("thrd", "success busy error nomem timedout", "thrd_")
 _enum("cancelstate", "ENABLE DISABLE", "PTHREAD_CANCEL_")
 _enum("canceltype", "DEFERRED ASYNCHRONOUS", "PTHREAD_CANCEL_")
 _enum("mutex_type", "NORMAL RECURSIVE ERRORCHECK ADAPTIVE_NP TIMED_NP RECURSIVE_NP ERRORCHECK_NP", "PTHREAD_MUTEX_")

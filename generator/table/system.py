@@ -1,6 +1,6 @@
 """Dynamic linking, environment, locale, characters, messages, regular expressions, logging.
 
-strtol, getenv and setlocale may give 0 or NULL without an error number. getenv does not look at its name when there is
+getenv may give NULL without an error number, and dlclose fails without one (dlerror tells why). getenv does not look at its name when there is
 no environment; setenv looks at its value only when it may set it.
 """
 
@@ -8,7 +8,7 @@ TEXT = """
 %dl:
 dlopen(filename:path?, flags:flags=dlopen) -> | NULL
 dlmopen(lmid, filename:path?, flags:flags=dlopen) -> | NULL
-dlclose(handle:consumed) -> | nonzero
+dlclose(handle:consumed) ->
 dlerror() -> str!
 dlsym(handle, symbol:str) ->
 dlvsym(handle, symbol:str, version:str) ->

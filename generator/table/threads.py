@@ -118,30 +118,30 @@ sem_clockwait(sem, clockid:clockid, abs_timeout:in) -> | -1
 sem_post(sem) -> | -1
 sem_getvalue(sem, sval:out) -> | -1
 
-thrd_create(thr:out, func, arg) -> | nonzero
-thrd_join(thr, res:out) -> | nonzero
-thrd_detach(thr) -> | nonzero
+thrd_create(thr:out, func, arg) -> enum=thrd | nonzero
+thrd_join(thr, res:out) -> enum=thrd | nonzero
+thrd_detach(thr) -> enum=thrd | nonzero
 thrd_exit(res) ->
 thrd_current() ->
 thrd_equal(thr0, thr1) ->
 thrd_sleep(duration:in, remaining) ->
 thrd_yield() ->
-mtx_init(mutex, type) -> | nonzero
+mtx_init(mutex, type) -> enum=thrd | nonzero
 mtx_destroy(mutex) ->
-mtx_lock(mutex) -> | nonzero
-mtx_trylock(mutex) -> | nonzero
-mtx_timedlock(mutex, time_point:in) -> | nonzero
-mtx_unlock(mutex) -> | nonzero
-cnd_init(cond) -> | nonzero
+mtx_lock(mutex) -> enum=thrd | nonzero
+mtx_trylock(mutex) -> enum=thrd | nonzero
+mtx_timedlock(mutex, time_point:in) -> enum=thrd | nonzero
+mtx_unlock(mutex) -> enum=thrd | nonzero
+cnd_init(cond) -> enum=thrd | nonzero
 cnd_destroy(cond) ->
-cnd_wait(cond, mutex) -> | nonzero
-cnd_timedwait(cond, mutex, time_point:in) -> | nonzero
-cnd_signal(cond) -> | nonzero
-cnd_broadcast(cond) -> | nonzero
-tss_create(key:out, destructor) -> | nonzero
+cnd_wait(cond, mutex) -> enum=thrd | nonzero
+cnd_timedwait(cond, mutex, time_point:in) -> enum=thrd | nonzero
+cnd_signal(cond) -> enum=thrd | nonzero
+cnd_broadcast(cond) -> enum=thrd | nonzero
+tss_create(key:out, destructor) -> enum=thrd | nonzero
 tss_delete(key) ->
 tss_get(key) ->
-tss_set(key, val) -> | nonzero
+tss_set(key, val) -> enum=thrd | nonzero
 call_once(flag, func) ->
 %thread += pthread_getattr_default_np pthread_setattr_default_np pthread_yield pthread_rwlockattr_init
 %thread += pthread_rwlockattr_destroy pthread_barrierattr_init pthread_barrierattr_destroy pthread_rwlock_clockrdlock

@@ -15,8 +15,8 @@ adjtimex ntp_adjtime(buf:inout) -> | -1
 adjtime(delta:in+, olddelta:out) -> | -1
 clock() -> time | -1
 clock_getcpuclockid(pid:pid, clockid:out of clockid) -> errno | errno
-timespec_get(ts:out if ret, base) -> | zero
-timespec_getres(ts:out if ret, base) -> | zero
+timespec_get(ts:out if ret, base) ->
+timespec_getres(ts:out if ret, base) ->
 usleep(usec) -> | -1
 sleep(seconds) ->
 
