@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from . import config as configs
+from . import handlers
 from .cache import Cache, identity
 from .config import Config
 from .elf import Image, Library, find_library
@@ -106,9 +107,11 @@ def plan(config: Config, platform: Platform | None = None, program: Program | No
         more = [library for library in _libraries_of(program) if wanted & library.exports.keys()]
         made = decide(config, headers, [*libraries, *more], platform) if more else made
         made = _with(made, (_own(line, program) for line in made.coverage))
+    handlers.check(config)
     made = _with(made, _pending(config, made.coverage))
     reported = {(line.requested, line.where) for line in made.coverage}
     made = _with(made, [*made.coverage, *(x for x in config.uncovered if (x.requested, x.where) not in reported)])
+    made = _with(made, handlers.with_reasons(made))
     unknown = tuple(unknown_name(line, libraries) for line in made.coverage if line.status == "unknown")
     return Planned(made, unknown, of_program)
 

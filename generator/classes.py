@@ -107,7 +107,7 @@ def exec_list(wrapper: Wrapper) -> Forward:
         "__builtin_va_list args;",
         "size_t count = 1;",
         f"__builtin_va_start(args, {first});",
-        f"for (const char *arg = {first}; arg != NULL; arg = __builtin_va_arg(args, const char *))",
+        f"for (const char *word = {first}; word != NULL; word = __builtin_va_arg(args, const char *))",
         "        count++;",
         "__builtin_va_end(args);",
         "char *argv[count];",
@@ -173,7 +173,21 @@ def hook(wrapper: Wrapper) -> Hook:
         index = _ENVIRONMENTS.get(symbol)
         environment = names[index] if index is not None and index < len(names) else ""
         return Hook(exec_path=path, environment="environment" if symbol == "execle" else environment)
+    if symbol == "ptrace":
+        return _ptrace_hook((names[0], *_optional_names(wrapper, OPTIONAL_WORDS[symbol])))
     return _small_hook(symbol, names)
+
+
+def _ptrace_hook(names: Sequence[str]) -> Hook:
+    """A handler's question about its own call is answered in process, and is no call of the program's."""
+    request, pid, address, data = names
+    asked = f"(long){request}, (long)(int){pid}"
+    return Hook(
+        early=(
+            f"if (wci_handler_answers({asked}, (uintptr_t)__builtin_frame_address(0)))",
+            f"        return wci_handler_ptrace({asked}, (void *){address}, (void *){data});",
+        )
+    )
 
 
 def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
@@ -181,10 +195,6 @@ def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
         return Hook(before=(f"wci_hook_prctl({names[0]}, arg2);",))
     if symbol == "syscall":
         return Hook(before=(f"wci_hook_syscall((long){names[0]});",))
-    if symbol == "ptrace":
-        frame = "(uintptr_t)__builtin_frame_address(0)"
-        early = f"if (wci_handler_answers((long){names[0]}, (long)(int)pid, {frame}))"
-        return Hook(early=(early, f"        return wci_handler_ptrace((long){names[0]}, (long)pid, (void *)addr, (void *)data);"))
     if symbol in ("longjmp", "_longjmp", "siglongjmp"):
         return Hook(before=(f"wci_handler_longjmp({names[0]});",))
     if symbol == "mlockall":

@@ -271,9 +271,8 @@ def with_handlers(plan: Plan) -> Plan:
     there = {wrapper.symbol for wrapper in plan.wrappers}
     names = [name for name in FOR_HANDLERS if name not in there]
     targets = [TargetPlan(name, internal=True) for name in names]
-    wrappers = [
-        Wrapper(name, len(plan.targets) + i, "tail-jump", detail="for the handlers' sake") for i, name in enumerate(names)
-    ]
+    first, why = len(plan.targets), "for the handlers' sake"
+    wrappers = [Wrapper(name, first + i, "tail-jump", detail=why) for i, name in enumerate(names)]
     return replace(plan, targets=(*plan.targets, *targets), wrappers=(*plan.wrappers, *wrappers))
 
 

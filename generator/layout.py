@@ -20,8 +20,12 @@ TEXTS_ROOM = 512
 """Bytes of one argv or envp."""
 VALUES_LIMIT = 1024
 """Bytes kept of arrays and structs, whose cut would be meaningless at string_limit."""
-LOCALS = frozenset({"ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "regs", "stack", "made", "argv",
-                    "envp_"})  # fmt: skip
+LOCALS = frozenset(
+    {
+        *("ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "argv", "envp_"),
+        *("regs", "stack", "made"),
+    }
+)
 VALUE_ROLES = frozenset(
     {"fd", "dirfd", "pid", "uid", "gid", "mode", "flags", "enum", "signal", "size", "errno", "char", "time", "clockid"}
 )
@@ -227,7 +231,9 @@ class _Builder:
     def capture(self, index: int, role: Role) -> tuple[int, Content, Element | None]:
         name, param, c_name = self.names[index], self.function.params[index], self.c_names[index]
         override = self.overrides.get(name, self.overrides.get(param.name))
-        made = capture_override(override, role, c_name, self.lengths, self.proof("true")) if override is not None else None
+        made = None
+        if override is not None:
+            made = capture_override(override, role, c_name, self.lengths, self.proof("true"))
         if made is None and override is None:
             made = self.capture_role(role, param.type, c_name)
         if made is None:

@@ -1,9 +1,9 @@
 """How a handler sees a call: which argument stands in which register, and the C that puts it there and takes it back.
 
 Called by emit.py for wrappers whose target has a handler. Pure. x86-64's System V calling convention, as far as a struct
-user_regs_struct shows it: integers and pointers in rdi rsi rdx rcx r8 r9, then on the stack from rsp + 8 on; rsp leads to
-the return address, rip to the function. What travels in vector registers is not shown. A result stands in rax, one of up
-to 16 bytes in rax and rdx, a floating one in rax as the bits of a double.
+user_regs_struct shows it: integers and pointers in rdi rsi rdx rcx r8 r9, then on the stack from rsp + 8 on; rsp leads
+to the return address, rip to the function. What travels in vector registers is not shown. A result stands in rax, one
+of up to 16 bytes in rax and rdx, a floating one in rax as the bits of a double.
 
 Absent on purpose: whether there is a handler, and when it runs (the template).
 """
@@ -151,7 +151,8 @@ def _result(type_: CType) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return ("regs.rax = (unsigned long)ret;",), (f"ret = ({type_.declare('')})regs.rax;",)
     if type_.kind in ("float", "longdouble"):
         bits = "wci_double_bits((double)ret)"
-        return (f"regs.rax = {bits};",), (f"if (regs.rax != {bits})", f"        ret = ({type_.declare('')})wci_bits_double(regs.rax);")
+        back = f"        ret = ({type_.declare('')})wci_bits_double(regs.rax);"
+        return (f"regs.rax = {bits};",), (f"if (regs.rax != {bits})", back)
     if type_.size > 16:
         return ("regs.rax = (unsigned long)(uintptr_t)&ret;",), ()
     moved = _copied([f"regs.{name}" for name in ("rax", "rdx")[: words_of(type_)]], "ret", type_.size)
