@@ -55,7 +55,7 @@ class SegmentBuilder:
         rings: int = 4,
         ring_cells: int = 1024,
         ticks: int = 1,
-        **header: int,
+        header: dict[str, int] | None = None,
     ) -> None:
         self.pid = os.getpid() if pid is None else pid
         self.path = os.path.join(folder, f"seg-{self.pid}-{ticks:x}")
@@ -76,7 +76,7 @@ class SegmentBuilder:
         os.ftruncate(file, size)
         self.map = mmap.mmap(file, size)
         os.close(file)
-        self.map[: fields.SEGMENT.size] = fields.SEGMENT.pack(**{**values, **header})
+        self.map[: fields.SEGMENT.size] = fields.SEGMENT.pack(**{**values, **(header or {})})
         start = fields.SEGMENT.offset("program")
         self.map[start : start + 9] = b"/bin/test"
 
