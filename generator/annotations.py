@@ -49,7 +49,7 @@ from . import table
 from .lengths import LengthError, compile_length
 from .manifest import Names
 from .model import Annotation, Role
-from .table.names import NAME_SETS, Entry
+from .table.names import KERNEL_HEADERS, NAME_SETS, Entry
 
 VALUES = frozenset(
     "fd dirfd pid uid gid mode flags enum signal size errno char time clockid".split()  # noqa: SIM905 (reads as a list)
@@ -224,7 +224,28 @@ class Constants(Protocol):
 
 def resolve(headers: Constants, sets: Iterable[str] = NAME_SETS) -> dict[str, Names]:
     """Return the named *sets* with the values that *headers* give; names that they lack are left out."""
-    return {name: _resolve_set(*NAME_SETS[name], headers) for name in sorted(sets)}
+    return {name: _resolve_set(*NAME_SETS[name], _with_kernel(name, headers)) for name in sorted(sets)}
+
+
+class _Both:
+    """Constants of libc's headers, and of the kernel's where libc's have none."""
+
+    def __init__(self, first: Constants, second: Constants) -> None:
+        self.first, self.second = first, second
+
+    def constant(self, name: str) -> int | None:
+        value = self.first.constant(name)
+        return self.second.constant(name) if value is None else value
+
+
+def _with_kernel(name: str, headers: Constants) -> Constants:
+    if name not in KERNEL_HEADERS:
+        return headers
+    from .headers import Headers  # only here: they cost what all of libc's constants cost
+
+    wanted = KERNEL_HEADERS[name].split()
+    text = "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in wanted)
+    return _Both(headers, Headers.of_text(text))
 
 
 def names_of(annotation: Annotation) -> frozenset[str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 Entry = str | tuple[str, list[str]]
 NAME_SETS: dict[str, tuple[str, list[Entry]]] = {}
+KERNEL_HEADERS = {"ioctl": "linux/fs.h linux/sockios.h linux/if_bridge.h"}
+"""Set -> headers of the kernel that have names of it which libc's have not, and cannot be included together with them."""
 
 
 def _flags(name: str, words: str, prefix: str = "", fields: dict[str, str] | None = None) -> None:
