@@ -78,7 +78,8 @@ class Drain:
         native: Native | None = None,
         keep_files: bool = False,
     ) -> None:
-        """*manifest* is decoded from the session when None. With *keep_files*, ended segments are not deleted."""
+        """*manifest* is decoded from the session when None. With *keep_files*, nothing is
+        changed: ended segments are not deleted, and whoever reads the session next finds it as it was."""
         self.session = session
         self.manifest = manifest or decode(session.json)
         self.native = native or Native()
@@ -254,7 +255,9 @@ class Drain:
 
     def _take(self, entry: _Open, now: int) -> list[Chunk]:
         for index in range(len(entry.rings), entry.segment.rings_used()):
-            entry.rings.append(Ring(entry.segment, index, self.findings, self.native, self.overwrite))
+            entry.rings.append(
+                Ring(entry.segment, index, self.findings, self.native, self.overwrite, not self._keep_files)
+            )
         chunks: list[Chunk] = []
         for ring in entry.rings:
             chunks += ring.take(self._scratch, now, entry.ended)

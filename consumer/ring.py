@@ -61,8 +61,16 @@ class Ring:
     """The reader's side of one ring."""
 
     def __init__(
-        self, segment: Segment, index: int, findings: Findings, native: Native, overwrite: bool = False
+        self,
+        segment: Segment,
+        index: int,
+        findings: Findings,
+        native: Native,
+        overwrite: bool = False,
+        publishes: bool = True,
     ) -> None:
+        """*publishes* false: neither the writer nor the next reader learns how far we have read."""
+        self._publishes = publishes
         self.segment, self.index = segment, index
         self.pid, self.tid = segment.pid, segment.pid
         self._findings, self._native, self._overwrite = findings, native, overwrite
@@ -102,7 +110,7 @@ class Ring:
         for _ in range(STEPS):
             if capacity == 0 or not self._step(scratch, capacity, now, final, chunks):
                 break
-        if self.tail != before:
+        if self.tail != before and self._publishes:
             self._publish()
         return chunks
 
