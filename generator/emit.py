@@ -17,7 +17,7 @@ from .classes import FORWARDS, Forward, Hook, hook
 from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, tail_text
 from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
-from .model import CType, Plan, TargetPlan, Wrapper
+from .model import CType, Function, Plan, TargetPlan, Wrapper
 from .registers import Registers, registers
 
 PARTS, SMALLEST_PART, LARGEST_PART = 4, 16, 220
@@ -57,6 +57,9 @@ class _Member:
 
 class _View:
     """Everything that the template asks about one wrapper."""
+
+    like: Function | None = None
+    """The target's own prototype, when this is another name of it."""
 
     def __init__(self, number: int, wrapper: Wrapper, target: TargetPlan, layout: Layout, forward: Forward) -> None:
         assert wrapper.function is not None
@@ -199,7 +202,7 @@ class _View:
 
     @property
     def registers(self) -> Registers:
-        return registers(self.function, self.names, self.forward, self.callee)
+        return registers(self.function, self.names, self.forward, self.callee, self.like)
 
 
 def missing(result: CType, fail: str, noreturn: bool) -> str:
@@ -241,6 +244,7 @@ def emit(plan: Plan) -> Emission:
     """Return the C, the version script and the manifest of *plan*."""
     plan = with_handlers(plan)
     structs = Structs()
+    prototypes = {wrapper.symbol: wrapper.function for wrapper in plan.wrappers}
     views: list[_View] = []
     symbols: list[Symbol] = []
     tails: list[dict[str, Any]] = []
@@ -254,6 +258,7 @@ def emit(plan: Plan) -> Emission:
             noreturn = wrapper.wrapper == "noreturn" or "noreturn" in wrapper.function.attributes
             layout = build(wrapper, target, structs, forward.optional, bool(forward.varargs) and not noreturn)
             views.append(_View(number, wrapper, target, layout, forward))
+            views[-1].like = prototypes.get(target.name) if target.name != wrapper.symbol else None
         symbols.append(layout.symbol)
     return Emission(
         sources=sources(plan, views, tails),

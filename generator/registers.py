@@ -66,27 +66,45 @@ class _Places:
         return self.on_stack(words)
 
 
-def registers(function: Function, names: Sequence[str], forward: Forward, callee: str) -> Registers:
-    """Return how *function*'s arguments, called *names* in the wrapper, and its result stand in registers."""
+def registers(
+    function: Function, names: Sequence[str], forward: Forward, callee: str, like: Function | None = None
+) -> Registers:
+    """Return how *function*'s arguments, called *names* in the wrapper, and its result stand in registers.
+
+    *like* is the target when *function* is another name of it with other parameters (__printf_chk for printf): a handler
+    sees the call as if the target had been called.
+    """
     places = _Places()
     load: list[str] = ["regs.rsp = (unsigned long)(uintptr_t)stack;"]
     store: list[str] = []
     if in_memory(function.result):
         load += [f"{place} = (unsigned long)(uintptr_t)&ret;" for place in places.take(1)]
-    for param, name in zip(function.params, names, strict=True):
-        moved = _argument(param.type, name, places)
+    shown = as_called(function, like) if like else range(len(function.params))
+    for index in shown:
+        moved = _argument(function.params[index].type, names[index], places)
         load += (line for line, _ in moved)
         store += (line for _, line in moved if line)
     for name in forward.optional:
         for place in places.take(1):
             load.append(f"{place} = (unsigned long){name};")
             store.append(f"{name} = (__typeof__({name})){place};")
-    more = tuple(_varargs(forward))
+    more = tuple(_varargs(forward, len(function.params) - len(shown)))
     load += (line for line, _ in more)
     store += (line for _, line in more)
     load.append("stack[0] = (unsigned long)(uintptr_t)__builtin_return_address(0);")
     load.append(f"regs.rip = (unsigned long)(uintptr_t)wc_{callee};")
     return Registers(tuple(load), tuple(store), *_result(function.result), places.words)
+
+
+def as_called(function: Function, like: Function) -> Sequence[int]:
+    """Return which of *function*'s parameters are those of *like*, in its order; all of them when that is not clear."""
+    own = {param.name.strip("_"): index for index, param in enumerate(function.params)}
+    by_name = [own[param.name.strip("_")] for param in like.params if param.name.strip("_") in own]
+    if len(by_name) == len(like.params):
+        return by_name
+    rest = iter(enumerate(function.params))
+    by_type = [next((i for i, param in rest if param.type.text == wanted.type.text), -1) for wanted in like.params]
+    return range(len(function.params)) if -1 in by_type else by_type
 
 
 def in_memory(result: CType) -> bool:
@@ -135,10 +153,14 @@ def _copied(places: Sequence[str], name: str, size: int) -> list[tuple[str, str]
     return lines
 
 
-def _varargs(forward: Forward) -> Iterator[tuple[str, str]]:
-    """A v-twin's words stand where the caller has put them; of an exec list only argv[0] is shown."""
+def _varargs(forward: Forward, hidden: int) -> Iterator[tuple[str, str]]:
+    """A v-twin's words stand where the caller has put them, *hidden* registers later than for the function that is shown.
+
+    Of an exec list only argv[0] is shown.
+    """
     if any("__builtin_va_copy(seen, args);" in line for line in forward.before):
-        yield "wci_handler_varargs(&regs, seen, false);", "wci_handler_varargs(&regs, seen, true);"
+        back, there = (f"wci_handler_varargs(&regs, seen, {hidden}, {way});" for way in ("true", "false"))
+        yield there, back
     if any(line == "char *argv[count];" for line in forward.before):
         yield "regs.rsi = (unsigned long)argv[0];", "argv[0] = (char *)regs.rsi;"
 

@@ -212,7 +212,7 @@ int main(int argc, char **argv)
                 printf("syscall %ld\\n", syscall(SYS_getppid) == getppid());
         } else if (strcmp(argv[1], "read") == 0) {
                 char small[4];
-                const ssize_t count = read(0, small, 4);
+                const ssize_t count = read(0, small, (size_t)argc + 2);
                 printf("read %zd, %s\\n", count, strerror(errno));
         } else if (strcmp(argv[1], "exec") == 0) {
                 execl("/bin/false", "false", "first", (char *)NULL);
@@ -238,20 +238,39 @@ int main(int argc, char **argv)
 
 def libc(handled: Handled, handler: str, scene: str, *targets: str | dict[str, Any], **more: Any) -> Ran:
     text = f"#include <wc_ptrace.h>\n#include <fcntl.h>\nvoid h(struct user_regs_struct *regs, int pid)\n{{\n(void)regs; (void)pid;\n{handler}\n}}\n"
-    return handled(text, LIBC, *targets, arguments=(scene,), flags=("-O2", "-U_FORTIFY_SOURCE"), **more)
+    plain = {"flags": ("-O2", "-U_FORTIFY_SOURCE")}
+    return handled(text, LIBC, *targets, arguments=(scene,), **(plain | more))
+
+
+WORDS = """
+if (regs->rsi != 1 || PeekChar(pid, (long)regs->rdx) != 't' || regs->r9 != 5)
+        return;
+regs->rsi = 100;
+PokeLong(pid, (long)regs->rsp + 8, 600);
+PokeLong(pid, (long)regs->rsp + 16, 700);
+"""
+FORTIFIED = ("-O2", "-D_FORTIFY_SOURCE=2")
 
 
 def test_a_handler_of_printf_sees_and_changes_the_words_behind_the_format(handled: Handled) -> None:
-    handler = """
-        if (regs->rsi != 1 || PeekChar(pid, (long)regs->rdx) != 't' || regs->r9 != 5)
-                return;
-        regs->rsi = 100;
-        PokeLong(pid, (long)regs->rsp + 8, 600);
-        PokeLong(pid, (long)regs->rsp + 16, 700);
-    """
-    ran = libc(handled, handler, "printf", target("printf", "h"))
+    ran = libc(handled, WORDS, "printf", target("printf", "h"))
     assert ["100 two 3 4 5 600 700"] == ran.lines
     assert [100, "two", 3, 4, 5, 600, 700] == ran.of("printf")[0]["args"]["..."]
+
+
+def test_a_fortified_printf_looks_as_printf_does(handled: Handled) -> None:
+    """__printf_chk has a parameter more, which no handler of printf knows of."""
+    ran = libc(handled, WORDS, "printf", target("printf", "h"), flags=FORTIFIED)
+    assert "__printf_chk" == ran.of("printf")[0]["symbol"]
+    assert ["100 two 3 4 5 600 700"] == ran.lines
+
+
+def test_a_fortified_read_looks_as_read_does(handled: Handled) -> None:
+    handler = 'printf("%lld bytes into %d\\n", regs->rdx, regs->rsi > 4096); fflush(stdout); regs->rdx = 2;'
+    ran = libc(handled, handler, "read", target("read", "h"), flags=FORTIFIED)
+    assert "__read_chk" == ran.of("read")[0]["symbol"]
+    assert "4 bytes into 1" == ran.lines[0]
+    assert 2 == ran.of("read")[0]["args"]["count"]
 
 
 def test_a_handler_redirects_an_open(handled: Handled) -> None:

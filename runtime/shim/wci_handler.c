@@ -116,17 +116,25 @@ argument_register(struct user_regs_struct *regs, uint32_t index)
         return registers[index];
 }
 
-void
-wci_handler_varargs(struct user_regs_struct *regs, void *args, bool back)
+static void
+exchange(unsigned long *word, unsigned long long *shown, bool back)
 {
-        struct varargs *list = args;
-        for (uint32_t i = list->general / 8; i < 6; i++) {
-                if (back)
-                        list->saved[i] = *argument_register(regs, i);
-                else
-                        *argument_register(regs, i) = list->saved[i];
-        }
-        regs->rsp = (uintptr_t)(list->stack - 1); /* the return address lies below the words on the stack */
+        if (back)
+                *word = *shown;
+        else
+                *shown = *word;
+}
+
+void
+wci_handler_varargs(struct user_regs_struct *regs, void *args, uint32_t hidden, bool back)
+{
+        const struct varargs *list = args;
+        uint32_t shown = list->general / 8 - hidden;
+        for (uint32_t i = list->general / 8; i < 6; i++)
+                exchange(&list->saved[i], argument_register(regs, shown++), back);
+        for (uint32_t i = 0; i < hidden && shown < 6; i++)
+                exchange(&list->stack[i], argument_register(regs, shown++), back);
+        regs->rsp = (uintptr_t)(list->stack + hidden - 1); /* the return address lies below the words on the stack */
 }
 
 /* --- has a handler been left? --------------------------------------------------------------------------------------- */

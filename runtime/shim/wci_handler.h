@@ -15,8 +15,11 @@ WCI_HIDDEN bool wci_handler_enter(wci_handler handler, struct wci_call *call, st
                                   uint32_t clocks);
 /* Run back_exit. errno is kept unless the handler has put another result into rax. */
 WCI_HIDDEN void wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs);
-/* Fill regs with the words of a va_list, or (back) these with what is in regs; rsp leads to those on the stack. */
-WCI_HIDDEN void wci_handler_varargs(struct user_regs_struct *regs, void *args, bool back);
+/*
+ * Fill regs with the words of a va_list, or (back) these with what is in regs; rsp leads to those on the stack. The
+ * function that is shown has `hidden` parameters less than the one called, so that the words begin as much earlier.
+ */
+WCI_HIDDEN void wci_handler_varargs(struct user_regs_struct *regs, void *args, uint32_t hidden, bool back);
 
 /* A call from this frame while a handler runs: was the handler left by a jump? */
 WCI_HIDDEN bool wci_handler_left(uintptr_t frame);
