@@ -86,7 +86,7 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def lost(self) -> int:
         """What fails --strict: calls lost or torn, and programs that nobody saw."""
-        return sum(line.lost + line.torn + line.missing for line in self.lines) + self.no_segment + len(self.refused)
+        return sum(line.lost + line.torn + abs(line.missing) for line in self.lines) + self.no_segment + len(self.refused)
 
 
 @dataclass(slots=True)
@@ -131,6 +131,11 @@ class Accounting:
         self.losses: Counter[str] = Counter()
         self.unknown = 0
         """Records whose symbol the manifest does not have."""
+
+    @property
+    def recorded(self) -> npt.NDArray[np.int64]:
+        """Calls recorded so far, by symbol."""
+        return self._recorded
 
     def chunk(self, chunk: Chunk) -> None:
         """Count the records of *chunk*."""
