@@ -212,6 +212,8 @@ class _Builder:
         meaning = role.kind if role.kind in VALUE_ROLES else ""
         if role.element == "sockaddr" and blob:
             meaning = "sockaddr"
+        if blob and (role.whole or role.kind == "path"):
+            meaning = "path"
         self.fields.append(
             Field(self.names[index], kind, offset, size, role=meaning, names=role.names if not blob else "",
                   blob=blob, content=content, element=element, struct=struct)
