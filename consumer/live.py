@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from wc_intercept.generator.errors import UserError
+
 from .accounting import Account
 from .chunk import Chunk
 from .clock import Clock
@@ -23,6 +25,7 @@ from .life import Life, die_as
 from .log import Log
 from .machine import Native
 from .options import Options
+from .recording import Recording
 from .render import Look, Output
 from .session import SessionDirectory
 from .sight import Sight
@@ -40,6 +43,19 @@ class Sink(Protocol):
     def tick(self, now: int) -> None: ...
 
     def finish(self, account: Account) -> None: ...
+
+
+class Nowhere:
+    """Where chunks go that cannot be written any more."""
+
+    def take(self, chunks: Sequence[Chunk]) -> None:
+        pass
+
+    def tick(self, now: int) -> None:
+        pass
+
+    def finish(self, account: Account) -> None:
+        pass
 
 
 class Lines:
@@ -78,10 +94,15 @@ class _Run:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
         self.sink = self._sink(output)
         self.sight = Sight()
+        self.failed = False
 
     def _sink(self, output: int) -> Sink:
         clock = Clock(self.session.clock, Native())
-        shown = Output(look_of(self.given, output), self.drain.manifest, clock, output)
+        look = look_of(self.given, output)
+        if self.given.format == "wc":
+            meta = {"program": self.given.program, "pid": self.life.pid, "directory": os.getcwd()}
+            return Recording(output, self.given.output or "", self.session, clock, look, meta)
+        shown = Output(look, self.drain.manifest, clock, output)
         return Lines(Spool(shown, self.session.beat, self._leave), self.life)
 
     def _tell_unseen(self) -> None:
@@ -97,7 +118,7 @@ class _Run:
         self.session.release()
 
     def to_the_end(self) -> int:
-        """Follow the program and return how many calls were lost."""
+        """Follow the program and return how many calls were lost, at least 1 when not all could be written."""
         self._warn_uncovered()
         self._drain_while_running()
         self.session.close()
@@ -105,9 +126,12 @@ class _Run:
             self._take(chunks)
         self._repeat_warnings()
         account = self.drain.account()
-        self.sink.finish(account)
+        try:
+            self.sink.finish(account)
+        except (UserError, OSError) as error:
+            self._give_up_writing(error)
         self._tell(account)
-        return account.lost
+        return account.lost + self.failed
 
     def _drain_while_running(self) -> None:
         life = self.life
@@ -121,10 +145,19 @@ class _Run:
             life.wait(self.drain.delay)
 
     def _take(self, chunks: Sequence[Chunk]) -> None:
-        if chunks:
-            self.sink.take(chunks)
-            self.sight.take(chunks)
-        self.sink.tick(time.monotonic_ns())
+        try:
+            if chunks:
+                self.sink.take(chunks)
+                self.sight.take(chunks)
+            self.sink.tick(time.monotonic_ns())
+        except (UserError, OSError) as error:
+            self._give_up_writing(error)
+
+    def _give_up_writing(self, error: Exception) -> None:
+        """The disk is full, or worse: say so, and follow the program without writing."""
+        self.log.fail(error if isinstance(error, UserError) else UserError(f"cannot go on writing: {error}"))
+        self.sink = Nowhere()
+        self.failed = True
 
     def _others_run(self) -> bool:
         return self.drain.alive

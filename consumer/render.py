@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from wc_intercept.generator.manifest import Manifest
@@ -87,7 +88,10 @@ def _summary() -> Summary:
 class Output:
     """Takes chunks, writes lines to *descriptor*; None: nothing is written (only the summary is wanted)."""
 
-    def __init__(self, look: Look, manifest: Manifest, clock: Clock, descriptor: int | None) -> None:
+    def __init__(
+        self, look: Look, manifest: Manifest, clock: Clock, descriptor: int | None, sort: bool = False
+    ) -> None:
+        """*sort*: hold all lines back and write them in the order of their calls' entries, across threads."""
         self.look = look
         self.decoder = Decoder(manifest, clock)
         self.summary = _summary() if look.summary else None
@@ -97,6 +101,7 @@ class Output:
         self._descriptors = Descriptors() if look.paths or look.path else None
         self._path_filter = PathFilter(look.path, self._descriptors) if look.path and self._descriptors else None
         self._renderer = renderer_of(look, manifest, self._descriptors)
+        self._sorted: list[tuple[int, bytes]] | None = [] if sort else None
         self._pending: list[bytes] = []
         self._size = 0
 
@@ -107,6 +112,8 @@ class Output:
         """Show the calls that never came back, and write everything; then the summary."""
         for batches in self._joiner.finish(self.decoder, inside):
             self._show(batches)
+        for _, line in sorted(self._sorted or [], key=itemgetter(0)):
+            self._write(line)
         self._write(self._renderer.finish())
         self.flush()
         if self.summary is not None:
@@ -129,8 +136,21 @@ class Output:
         batches = self.look.filter.apply(batches)
         if self.summary is not None:
             self.summary.add(batches)
-        if not self.gone and batches:
+        if self.gone or not batches:
+            return
+        if self._sorted is None:
             self._write(self._renderer.render(batches))
+        else:
+            self._hold(self._sorted, batches)
+
+    def _hold(self, held: list[tuple[int, bytes]], batches: list[Batch]) -> None:
+        """Keep the lines of *batches* with their times. A call is one line then, whatever came between its halves."""
+        for batch in batches:
+            if batch.part != "entered":
+                whole = replace(batch, part="whole")
+                lines = self._renderer.render([whole]).splitlines(keepends=True)
+                if len(lines) == len(batch):
+                    held += zip(batch.time.tolist(), lines, strict=True)
 
     def _write(self, data: bytes) -> None:
         self._pending.append(data)

@@ -154,14 +154,19 @@ def test_the_session_is_removed_at_the_end(run: Run, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_nothing_is_said_when_nothing_was_called(run: Run) -> None:
-    assert run("true").stderr == ""
+def test_nothing_is_said_when_nothing_was_called(wc_run: Run, shim: Callable[..., Path]) -> None:
+    assert wc_run("--preload", shim("socketpair"), "true").stderr == ""
+
+
+def test_a_program_that_never_loaded_the_shim_is_named(run: Run) -> None:
+    """The empty shim makes no segment: to wc-run, it looks as if it had not been loaded."""
+    assert run("true").stderr == "wc-run: true ran without the shim: nothing of it was seen\n"
 
 
 def start(empty_shim: str, *words: str, options: tuple[str, ...] = (), **more: Any) -> subprocess.Popen[str]:
     """Start wc-run in a process group of its own, with pipes."""
     more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more
-    process = subprocess.Popen([WC_RUN, "--preload", empty_shim, *options, *words], start_new_session=True, **more)
+    process = subprocess.Popen([WC_RUN, "--preload", empty_shim, *options, *words], process_group=0, **more)
     STARTED.append(process)
     return process
 
