@@ -38,7 +38,8 @@ def test_a_sessions_account_is_exact(shim: Callable[..., Path]) -> None:
 def test_events_have_the_keys_of_jsonl(shim: Callable[..., Path]) -> None:
     with Session(*PYTHON, shim=shim("open", "close")) as session:
         events = list(session.events())
-    assert (count(events), {"time", "duration", "pid", "func", "args", "ret", "errno"} <= events[0].keys()) == (100, True)
+    keys = {"time", "duration", "pid", "tid", "func", "args", "ret", "errno"}
+    assert (count(events), keys <= events[0].keys()) == (100, True)
 
 
 def test_a_list_of_names_or_a_config_says_what_to_intercept() -> None:
