@@ -49,4 +49,19 @@ WCI_HIDDEN void wci_text_add_number(struct wci_text *text, uint64_t number, unsi
 WCI_HIDDEN size_t wci_text_length(const char *string);
 WCI_HIDDEN bool wci_text_starts(const char *string, const char *prefix);
 
+/* Claim the pages of the ring up to the cell index `upto`; false when there is no memory or no budget for them. */
+WCI_INLINE bool
+wci_ring_populate(struct wci_ring *ring, uint32_t from, uint32_t upto)
+{
+        char *start = (char *)(wci_ring_cells(ring) + from);
+        return wci_populate(start, (upto - from) * sizeof(struct wci_cell));
+}
+
+/* How far head may run before tail. */
+WCI_INLINE uint64_t
+wci_ring_slack(void)
+{
+        return wci_control->policy == WCI_OVERWRITE ? 1ull << 62 : 1ull << 32;
+}
+
 #endif
