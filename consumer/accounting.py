@@ -7,9 +7,11 @@ wc-run and wc-report. Rules, per target, exactly:
     returned = recorded + lost + torn  (+ overwritten)                     (recorded is what this reader has seen)
     inside   = unfinished (the program ended in them) + abandoned (longjmp, exception, cancellation, thread exit)
 
-torn is the difference: a record that was begun, or was about to be, when its program died. It is believed up to what
-the rings showed and one call per owner of a ring; what is beyond that is ``missing``, which is always 0 unless somebody
-wrote into our memory. In overwrite mode the difference is ``overwritten`` (less the torn records that were seen).
+A call counts as returned just before its record is committed. So a torn record that a ring showed, begun and never
+committed, is among the inside when its writer was gone before that moment, else among the returned; there it is believed
+up to what the rings showed and one call per owner of a ring, and what is beyond is ``missing``, which is always 0 unless
+somebody wrote into our memory (in overwrite mode it is ``overwritten``). A record may be lost a moment before its call
+is counted as returned: then the call is taken from the inside.
 
 Absent on purpose: time, text. A call recorded at entry and at exit (record "both") counts once, at its exit.
 """
@@ -229,18 +231,20 @@ class Accounting:
             target = self._target_of(symbol)
             if target is not None:
                 seen[target] += count
-        believed = seen if self._overwrite else seen + findings.torn[abi.SYMBOL_NONE] + self._owners
-        torn = np.clip(gone, 0, believed)
         inside = counts["calls"] - sum(counts[name] for name in ("sampled", "filtered", "suppressed", "returned"))
+        inside, gone = inside + np.minimum(gone, 0), np.maximum(gone, 0)
+        believed = seen if self._overwrite else seen + findings.torn[abi.SYMBOL_NONE] + self._owners
+        torn = np.minimum(gone, believed)
         rest = gone - torn
-        overwritten = np.maximum(rest, 0) if self._overwrite else np.zeros_like(rest)
+        overwritten = rest if self._overwrite else np.zeros_like(rest)
+        begun = np.clip(seen - torn, 0, np.maximum(inside - self._unfinished, 0))
         columns = {
             "calls": counts["calls"],
             "recorded": recorded,
             **{name: counts[name] for name in ("sampled", "filtered", "suppressed", "lost")},
-            "torn": torn,
+            "torn": torn + begun,
             "unfinished": self._unfinished,
-            "abandoned": inside - self._unfinished,
+            "abandoned": inside - self._unfinished - begun,
             "overwritten": overwritten,
             "missing": rest - overwritten,
         }

@@ -140,7 +140,7 @@ struct wci_count {
         uint64_t filtered;
         uint64_t suppressed; /* made inside a handler */
         uint64_t lost;
-        uint64_t returned;   /* came to the point of recording: returned = recorded + lost + torn, exactly */
+        uint64_t returned;   /* recorded (counted just before the commit) or lost: see consumer/accounting.py for the rest */
         uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
         uint64_t spare;
 };

@@ -52,6 +52,7 @@ ring_prepare(struct wci_ring *ring)
         ring->ready = WCI_CHUNK_CELLS;
         ring->slack = wci_ring_slack();
         ring->budget_tail = UINT64_MAX; /* no position: nothing is spent yet */
+        ring->budget_tail = WCI_NO_TAIL;
         ring->capacity = wci_segment->ring_cells;
         return true;
 }
@@ -108,7 +109,7 @@ static void
 write_identity(struct wci_ring *ring, uint32_t kind, uint32_t pid, uint32_t tid, uint32_t reason)
 {
         uint32_t stamp;
-        struct wci_cell *cell = wci_ring_reserve(ring, UINT32_MAX, 1, &stamp);
+        struct wci_cell *cell = wci_ring_reserve(ring, WCI_UNCOUNTED, 1, &stamp);
         ring->record_pid = pid;
         if (cell == NULL)
                 return;
@@ -183,7 +184,7 @@ ring_in_vfork(void)
 static struct wci_ring *
 count_without_ring(uint32_t target, enum wci_loss reason)
 {
-        if (wci_segment == NULL || target == UINT32_MAX)
+        if (wci_segment == NULL || (target & WCI_UNCOUNTED))
                 return NULL;
         struct wci_count *count =
             (struct wci_count *)((char *)wci_segment + wci_segment->shared_counts) + target;
@@ -199,7 +200,7 @@ static struct wci_ring *
 count_suppressed(uint32_t target)
 {
         struct wci_ring *ring = wci_tls.suspended;
-        if (ring != NULL && ring->owner_pid == wci_alive->pid && target != UINT32_MAX) {
+        if (ring != NULL && ring->owner_pid == wci_alive->pid && !(target & WCI_UNCOUNTED)) {
                 wci_add_unlocked(&wci_ring_counts(ring, target)->calls, 1);
                 wci_add_unlocked(&wci_ring_counts(ring, target)->suppressed, 1);
         }

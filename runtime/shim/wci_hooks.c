@@ -22,19 +22,17 @@ exec_ring(struct wci_call *call, bool traced)
         struct wci_ring *ring = wci_tls.ring;
         if (ring != NULL && ring->owner_pid == wci_alive->pid)
                 return ring;
-        return wci_ring_acquire(UINT32_MAX, 0);
+        return wci_ring_acquire(WCI_UNCOUNTED, 0);
 }
 
 void
 wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *path, uint32_t pid)
 {
-        struct wci_call own = {.ring = exec_ring(call, traced), .target = UINT32_MAX};
+        struct wci_call own = {.ring = exec_ring(call, traced), .target = WCI_UNCOUNTED};
         if (own.ring == NULL)
                 return;
-        if (traced) {
+        if (traced)
                 own = *call;
-                wci_count_returned(call);
-        }
         own.clock = traced ? call->clock : wci_clock();
         own.duration = WCI_NO_DURATION;
         own.error = 0;
@@ -43,7 +41,7 @@ wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *p
         wci_capture_fit(&text, &cells);
         const struct wci_record_head record = wci_record(&own, symbol, WCI_EXEC, cells, traced);
         if (traced) {
-                call->target = UINT32_MAX; /* counted here: when the CALL of a failed exec is lost, no second call is */
+                call->target |= WCI_UNCOUNTED; /* counted here: when the CALL of a failed exec is lost, no second call is */
                 call->claims -= record.first == NULL; /* and no CALL is recorded whose EXEC was counted as lost */
         }
         if (record.first == NULL)
@@ -52,6 +50,8 @@ wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *p
         if (pid == 0)
                 args.pid = own.ring->record_pid;
         __builtin_memcpy(record.first->args, &args, sizeof args);
+        if (traced)
+                wci_count_returned(&own);
         wci_commit(&record);
 }
 

@@ -67,9 +67,10 @@ tell_later(struct wci_ring *ring)
 static bool
 lose(struct wci_ring *ring, uint32_t target, enum wci_loss reason)
 {
-        if (target == UINT32_MAX)
+        if ((target & WCI_UNCOUNTED))
                 return false;
         wci_add_unlocked(&wci_ring_counts(ring, target)->lost, 1);
+        wci_add_unlocked(&wci_ring_counts(ring, target)->returned, 1);
         wci_add_unlocked(&ring->losses[reason], 1);
         if (ring->pending_lost == 0)
                 ring->pending_clock = wci_clock();
@@ -85,7 +86,7 @@ tell_lost(struct wci_ring *ring)
         ring->lost_any = 0;
         ring->slack = wci_ring_slack();
         const uint64_t lost = __atomic_exchange_n(&ring->pending_lost, 0, __ATOMIC_RELAXED);
-        struct wci_cell *cell = lost == 0 ? NULL : wci_ring_reserve(ring, UINT32_MAX, 1, &stamp);
+        struct wci_cell *cell = lost == 0 ? NULL : wci_ring_reserve(ring, WCI_UNCOUNTED, 1, &stamp);
         if (cell == NULL) {
                 wci_add_unlocked(&ring->pending_lost, lost);
                 if (lost != 0)
@@ -199,7 +200,8 @@ static bool
 make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells)
 {
         const uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-        const bool drops = target != UINT32_MAX && (wci_words[target] & WCI_WORD_DROP);
+        const uint32_t asked = target & ~WCI_UNCOUNTED;
+        const bool drops = target != WCI_UNCOUNTED && (wci_words[asked] & WCI_WORD_DROP);
         enum wci_loss reason = WCI_LOSS_FULL;
         if (wci_control->policy == WCI_BLOCK && !drops && ring->budget_tail != tail &&
             wait_for_room(ring, head, cells, &reason))
@@ -213,7 +215,7 @@ make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells
 
 /*
  * Make room for a record of `cells` behind head. True: look again (head may have moved); false: the record is lost and
- * counted. target UINT32_MAX stands for the runtime's own records, which nobody counts.
+ * counted. WCI_UNCOUNTED stands for the runtime's own records, which nobody counts.
  */
 WCI_COLD bool
 wci_ring_make_room(struct wci_ring *ring, uint32_t target, uint32_t cells)

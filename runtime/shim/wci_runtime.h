@@ -6,6 +6,8 @@
 
 #include "wci_shim.h"
 
+#define WCI_NO_TAIL UINT64_MAX /* wci_ring.budget_tail while no budget has been spent: no tail is that */
+
 extern WCI_HIDDEN struct wci_segment *wci_segment; /* NULL: nothing is recorded (R4, R10) */
 extern WCI_HIDDEN bool wci_quiet;                  /* R9: a seccomp filter may be in force: no system call at all */
 

@@ -81,6 +81,9 @@ struct wci_capture {
         uint16_t cells;
 };
 
+/* In place of, or added to, a target: a record whose loss is no loss of a call (the runtime's own, half of a call). */
+#define WCI_UNCOUNTED 0x80000000u
+
 /* What a target's configuration fixes at generation. */
 #define WCI_CLOCK_AT_ENTRY 1u
 #define WCI_CLOCK_AT_EXIT 2u
@@ -268,7 +271,7 @@ wci_commit(const struct wci_record_head *head)
         __atomic_store_n(&cell->header.stamp, head->stamp, __ATOMIC_RELEASE);
 }
 
-/* The call has come to the point of recording. */
+/* The record is complete, its commit follows: a longjmp out of anything before leaves a call that never returned. */
 WCI_INLINE void
 wci_count_returned(const struct wci_call *call)
 {

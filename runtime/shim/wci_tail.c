@@ -34,7 +34,6 @@ put_registers(void *record, const uint64_t *registers)
 static void
 record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_call *call)
 {
-        wci_count_returned(call);
         call->duration = WCI_NO_DURATION;
         call->error = 0;
         call->ring->depth = call->depth;
@@ -49,6 +48,7 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
         put_registers(record.first, registers);
         const struct wci_blob blob = wci_capture_put(record.first, 2, &text);
         __builtin_memcpy(record.first->args, &blob, sizeof blob);
+        wci_count_returned(call);
         wci_commit(&record);
 }
 
