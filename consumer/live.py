@@ -92,9 +92,13 @@ class _Run:
         self, given: Options, session: SessionDirectory, log: Log, life: Life, drain: Drain, output: int
     ) -> None:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
-        self.sink = self._sink(output)
         self.sight = Sight()
         self.failed = False
+        self.sink: Sink = Nowhere()
+        try:
+            self.sink = self._sink(output)
+        except (UserError, OSError) as error:
+            self._give_up_writing(error)
 
     def _sink(self, output: int) -> Sink:
         clock = Clock(self.session.clock, Native())

@@ -23,6 +23,7 @@ from .clock import Clock
 from .decode import Batch, Decoder
 from .descriptors import Descriptors
 from .filter import Filter
+from .log import say
 from .pathfilter import PathFilter
 
 if TYPE_CHECKING:
@@ -159,11 +160,14 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending; a reader that went away is noted and no error."""
+        """Write what is pending. A reader that went away is no error; a full disk is told once, and ends the writing."""
         view = memoryview(b"".join(self._pending))
         self._pending, self._size = [], 0
         while view and not self.gone:
             try:
                 view = view[os.write(self._descriptor, view) :]
             except BrokenPipeError:
+                self.gone = True
+            except OSError as error:
+                say(f"error: cannot go on writing: {error.strerror}\n")
                 self.gone = True
