@@ -104,7 +104,7 @@ class _Run:
         clock = Clock(self.session.clock, Native())
         look = look_of(self.given, output)
         if self.given.format == "wc":
-            meta = {"program": self.given.program, "pid": self.life.pid, "directory": os.getcwd()}
+            meta = {"program": self.given.program, "pid": self.life.pid, "directory": _directory()}
             return Recording(output, self.given.output or "", self.session, clock, look, meta)
         shown = Output(look, self.drain.manifest, clock, output)
         return Lines(Spool(shown, self.session.beat, self._leave), self.life)
@@ -216,6 +216,13 @@ def look_of(given: Options, output: int) -> Look:
         path=tuple(given.path),
         filter=Filter(successful=given.successful, failed=given.failed),
     )
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""  # it has been removed
 
 
 def _name(pid: int) -> str:

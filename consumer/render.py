@@ -27,6 +27,7 @@ from .log import say
 from .pathfilter import PathFilter
 
 if TYPE_CHECKING:
+    from .jsonl import JsonLines
     from .prefix import Stamp
     from .summary import Summary
 
@@ -63,9 +64,7 @@ class Renderer(Protocol):
 def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None) -> Renderer:
     """Return what makes lines of batches."""
     if look.format == "jsonl":
-        from .jsonl import JsonLines
-
-        return JsonLines(events=look.events)
+        return _json_lines(look)
     from .text import TextLines
 
     stamp: Stamp = "r" if look.relative else STAMPS[min(look.stamp, 3)]
@@ -77,6 +76,32 @@ def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None)
         paths=descriptors or False if look.paths else False,
         color=look.color,
         events=look.events,
+    )
+
+
+def _json_lines(look: Look) -> JsonLines:
+    from .jsonl import JsonLines
+
+    return JsonLines(events=look.events)
+
+
+def coverage_lines(look: Look, manifest: Manifest) -> bytes:
+    """Return the coverage report as jsonl events, for those who want events."""
+    if look.format != "jsonl" or not look.events:
+        return b""
+    lines = _json_lines(look)
+    return b"".join(
+        lines.event(
+            "coverage",
+            requested=entry.requested,
+            func=entry.target or None,
+            status=entry.status,
+            symbols=entry.symbols,
+            engine=entry.engine or None,
+            reason=entry.reason or None,
+            where=entry.where or None,
+        )
+        for entry in manifest.coverage
     )
 
 
@@ -103,7 +128,7 @@ class Output:
         self._path_filter = PathFilter(look.path, self._descriptors) if look.path and self._descriptors else None
         self._renderer = renderer_of(look, manifest, self._descriptors)
         self._sorted: list[tuple[int, bytes]] | None = [] if sort else None
-        self._pending: list[bytes] = []
+        self._pending = [coverage_lines(look, manifest)]
         self._size = 0
 
     def take(self, chunk: Chunk) -> None:
@@ -160,7 +185,7 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending. A reader that went away is no error; a full disk is told once, and ends the writing."""
+        """Write what is pending. A reader that went away is no error; a full disk is told once and ends the writing."""
         view = memoryview(b"".join(self._pending))
         self._pending, self._size = [], 0
         while view and not self.gone:

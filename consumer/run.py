@@ -76,6 +76,7 @@ def run(given: options.Options, inherited: Inherited) -> int:
     except BaseException:
         session.remove()
         raise
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, not the program's: no thread is to wait for nothing
     with Pulse(session):
         from .live import follow  # the program runs: from here on imports cost nobody
 

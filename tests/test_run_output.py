@@ -285,3 +285,11 @@ def test_user_signals_with_a_config_say_what_is_not_built_yet(tmp_path: Path, nu
     said = process.stderr.readline()
     process.communicate("go\n")
     assert (number.name in said, "not built yet" in said, process.returncode) == (True, True, 0)
+
+
+def test_events_tell_coverage_and_processes_as_lines_of_their_own(wc_run: Run, tmp_path: Path) -> None:
+    options = ("--trace", "open,dlsym", "--format", "jsonl", "-o", tmp_path / "out")
+    for events, expected in (("--events", {"coverage", "process"}), ("--strict", set())):
+        wc_run(*options, events, *python(1))
+        lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+        assert {line["event"] for line in lines if "event" in line} == expected
