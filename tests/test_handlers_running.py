@@ -1,0 +1,231 @@
+"""Handlers in C, in process: what goes on while they run, and how they are loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from handling import HANDLERS, Compile, Handled, handled, libc, main, one, target
+
+__all__ = ["handled"]  # a fixture
+
+COUNTED, REPORTED = target("rand", "enter", "leave"), target("getppid", "report")
+RAND = main("stdlib.h unistd.h", "rand(); getppid();")
+
+
+# --- what goes on meanwhile ------------------------------------------------------------------------------------------
+
+def test_calls_that_a_handler_makes_are_suppressed_and_counted(handled: Handled) -> None:
+    """Those of the library's constructor, and of loading it, are no calls of the program's either."""
+    program = main("stdlib.h unistd.h", "for (int i = 0; i < 5; i++) rand(); getppid();")
+    ran = handled("handler_counter.c", program, target("rand", "enter"), "getppid", "malloc", options=("--summary",))
+    assert 5 == len(ran.of("rand"))
+    assert 1 == len(ran.of("getppid"))
+    assert [] == ran.of("malloc")
+    assert "suppressed" in ran.said
+
+
+@pytest.mark.parametrize(("frequency", "times"), [(1, 1000), (3, 333), (10, 100), (300, 3), (2000, 0)])
+def test_handlers_run_at_the_frequency_of_the_records(handled: Handled, frequency: int, times: int) -> None:
+    """A frequency above 255 is none of a byte's."""
+    program = main("stdlib.h unistd.h", "for (int i = 0; i < 1000; i++) rand(); getppid();")
+    counted = target("rand", "enter", "leave", frequency=frequency)
+    ran = handled("handler_counter.c", program, counted, REPORTED)
+    assert [f"entered {times}, left {times}"] == ran.lines
+    assert times == len(ran.of("rand"))
+
+
+def test_handlers_run_in_every_thread_at_once(handled: Handled) -> None:
+    ran = handled("handler_counter.c", "handler_threads.c", COUNTED, REPORTED, flags=("-pthread",))
+    assert ["entered 2000, left 2000"] * 4 == ran.lines
+    assert 8000 == len(ran.of("rand"))
+
+
+def test_a_handler_in_a_fork_child_gets_the_childs_pid(handled: Handled) -> None:
+    ran = handled("handler_counter.c", "handler_forks.c", COUNTED, REPORTED)
+    assert ["entered 2, left 2", "entered 1, left 1"] == ran.lines
+    assert 2 == len({call["pid"] for call in ran.of("rand")})
+
+
+def test_one_handler_serves_many_targets(handled: Handled) -> None:
+    others = (target("fork", "enter"), target("wait", "enter"))
+    ran = handled("handler_counter.c", "handler_forks.c", COUNTED, *others, REPORTED)
+    assert "entered 3, left 1" == ran.lines[-1]
+
+
+def test_a_handler_that_forks_leaves_both_processes_right(handled: Handled) -> None:
+    handlers = """
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/user.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+    void h(struct user_regs_struct *regs, int pid)
+    {
+            (void)regs;
+            (void)pid;
+            const pid_t child = fork();
+            if (child == 0)
+                    return;
+            waitpid(child, NULL, 0);
+    }
+    """
+    ran = handled(handlers, RAND, target("rand", "h"), "getppid")
+    assert (0, 1, 2) == (ran.status, len(ran.of("rand")), len(ran.of("getppid")))
+
+
+def test_a_handler_may_leave_by_siglongjmp(handled: Handled) -> None:
+    """R3: calls from deeper frames than the handler's were are not taken for the handler's."""
+    ran = handled("handler_jumper.c", "handler_jumps.c", target("rand", "h"), "getppid", flags=("-rdynamic",))
+    assert ["jumped 10 times, 1"] == ran.lines
+    assert 1 == len(ran.of("getppid"))
+
+
+def test_a_handler_may_jump_within_itself(handled: Handled) -> None:
+    handlers = """
+    #include <setjmp.h>
+    #include <sys/user.h>
+    #include <unistd.h>
+    void h(struct user_regs_struct *regs, int pid)
+    {
+            jmp_buf here;
+            (void)regs;
+            (void)pid;
+            if (setjmp(here) == 0)
+                    longjmp(here, 1);
+            getppid();
+    }
+    """
+    assert 1 == len(handled(handlers, RAND, target("rand", "h"), "getppid").of("getppid"))
+
+
+def test_a_handler_that_crashes_is_the_programs_crash(handled: Handled) -> None:
+    ran = handled(one("", "*(volatile int *)8 = pid;"), RAND, target("rand", "h"))
+    assert -signal.SIGSEGV == ran.status
+    assert [(None, True)] == [(call["ret"], call.get("unfinished")) for call in ran.of("rand")]
+
+
+def test_a_handler_may_exit(handled: Handled) -> None:
+    handlers = one("stdlib.h", "exit(5);")
+    program = """
+    #include <stdio.h>
+    #include <stdlib.h>
+    static void last(void) { puts("last"); }
+    int main(void) { atexit(last); rand(); return 0; }
+    """
+    ran = handled(handlers, program, target("rand", "h"))
+    assert (5, ["last"]) == (ran.status, ran.lines)
+
+
+def test_a_signal_handler_that_interrupts_a_handler_does_no_harm(handled: Handled) -> None:
+    handlers = one("signal.h", "raise(SIGUSR1);")
+    program = """
+    #include <signal.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/mman.h>
+    #include <unistd.h>
+    static volatile int seen;
+    static void on_signal(int number) { (void)number; seen += getppid() != 0; }
+    int main(void)
+    {
+            stack_t stack = {.ss_size = 1 << 16};
+            stack.ss_sp = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            sigaltstack(&stack, NULL);
+            struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+            sigaction(SIGUSR1, &action, NULL);
+            rand();
+            getppid();
+            printf("seen %d\\n", seen);
+            return 0;
+    }
+    """
+    ran = handled(handlers, program, target("rand", "h"), "getppid")
+    assert ["seen 1"] == ran.lines
+    assert (1, 1) == (len(ran.of("rand")), len(ran.of("getppid")))
+
+
+def test_the_time_of_handlers_is_not_the_calls(handled: Handled) -> None:
+    handlers = one("time.h", "nanosleep(&(struct timespec){0, 300000000}, 0);")
+    (call,) = handled(handlers, RAND, target("rand", "h", "h")).of("rand")
+    assert call["duration"] < 300_000_000
+
+
+def test_record_both_with_a_handler_is_still_one_call(handled: Handled) -> None:
+    ran = libc(handled, "regs->rdx += 10;", "fcntl", target("fcntl", "h", record="both"))
+    (call,) = ran.of("fcntl")
+    assert ["duplicated to 60"] == ran.lines
+    assert (60, 60) == (call["ret"], call["args"]["arg"])
+
+
+# --- asking ptrace ---------------------------------------------------------------------------------------------------
+
+def test_a_handler_written_with_ptrace_itself_works_in_process(handled: Handled) -> None:
+    program = '#include <unistd.h>\nint main(void) { return write(1, "abcdefgh", 8) != 4; }'
+    ran = handled("handler_tracer.c", program, target("write", "h"))
+    assert ["rdi 1, getregs 0, same 1", "word abcdefgh", "bad address -1, errno 1", "abcd"] == ran.lines
+    assert 0 == ran.status
+
+
+def test_ptrace_may_be_a_target_at_the_same_time(handled: Handled) -> None:
+    program = """
+    #include <errno.h>
+    #include <stdio.h>
+    #include <sys/ptrace.h>
+    #include <unistd.h>
+    int main(void)
+    {
+            write(1, "abcdefgh", 8);
+            const long outside = ptrace(PTRACE_PEEKDATA, getpid(), main, NULL);
+            printf("\\n%ld %d\\n", outside, errno == ESRCH);
+            return 0;
+    }
+    """
+    ran = handled("handler_tracer.c", program, target("write", "h"), "ptrace")
+    assert ["word abcdefgh", "bad address -1, errno 1", "abcd", "-1 1"] == ran.lines[-4:]
+    assert 1 == len(ran.of("ptrace"))
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_library_finds_its_own_libraries_beside_it(tmp_path: Path, compile_c: Compile, wc_run: Run) -> None:
+    """$ORIGIN is where the library lies, not where the session links to it."""
+    (tmp_path / "lib").mkdir()
+    side = compile_c("int side(void) { return 7; }", "-shared", "-fPIC", "-Wl,-soname,libside.so")
+    (tmp_path / "lib" / "libside.so").write_bytes(side.read_bytes())
+    (tmp_path / "h.c").write_text(one("", "int side(void);\nregs->rax = side();"))
+    command = ["cc", "-shared", "-fPIC", "h.c", "-o", "lib/h.so", "-Llib", "-lside", "-Wl,-rpath,$ORIGIN"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "config.json").write_text(
+        json.dumps({"library_path": "lib/h.so", "funcs": [{"func_name": "rand", "back_exit": "h"}]})
+    )
+    program = compile_c(main("stdio.h stdlib.h", 'printf("%d\\n", rand());'))
+    ran = wc_run("-c", tmp_path / "config.json", program, cwd="/")
+    assert ("7\n", 0) == (ran.stdout, ran.returncode)
+
+
+def test_main_has_its_environment_and_arguments_when_handlers_were_loaded(handled: Handled) -> None:
+    program = main("stdio.h stdlib.h", 'rand(); printf("%d %s %d\\n", argc, argv[1], getenv("PATH") != NULL);')
+    ran = handled("handler_counter.c", program, target("rand", "enter"), arguments=("first",))
+    assert ["2 first 1"] == ran.lines
+
+
+def test_a_library_that_is_gone_is_a_warning_and_the_program_runs(
+    tmp_path: Path, compile_c: Compile, wc_gen: Run, wc_run: Run
+) -> None:
+    library = tmp_path / "h.so"
+    library.write_bytes(compile_c("handler_counter.c", *HANDLERS).read_bytes())
+    config = {"library_path": "h.so", "funcs": [target("rand", "enter")]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert 0 == wc_gen(tmp_path / "config.json", "-o", tmp_path / "hooks.so").returncode
+    os.unlink(library)
+    ran = wc_run("--preload", tmp_path / "hooks.so", compile_c(RAND))
+    assert 0 == ran.returncode
+    assert f"warning: no handler runs: {library}" in ran.stderr
+    assert "rand() = 1804289383" in ran.stderr
