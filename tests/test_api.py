@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TESTS, Run
+from conftest import BIN, TESTS, Run
 from wc_intercept.consumer.api import Session, Trace
 from wc_intercept.generator.errors import UserError
 
@@ -94,5 +95,8 @@ def test_the_documented_example_runs(tmp_path: Path) -> None:
     """Every block of Python in docs/python-api.md, in order, as one program."""
     text = (TESTS.parent / "docs" / "python-api.md").read_text()
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120, env=variables
+    )
     assert done.returncode == 0, done.stderr
