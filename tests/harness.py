@@ -194,6 +194,8 @@ class Plan:
     """Wait for what the program leaves running."""
     cwd: Path | str | None = None
     before_exec: Callable[[], None] | None = None
+    prepared: Callable[[SessionDirectory], None] | None = None
+    """Called with the session before the program starts."""
     started: Callable[[subprocess.Popen[bytes], SessionDirectory], None] | None = None
     tick: Callable[[subprocess.Popen[bytes], SessionDirectory], None] | None = None
     """Called between polls while the program runs."""
@@ -225,6 +227,8 @@ def trace(shim: Path | str, *command: Any, **plan: Any) -> Trace:
     asked = Plan(**plan)
     session, manifest = open_session(shim, asked)
     try:
+        if asked.prepared:
+            asked.prepared(session)
         return _run(session, manifest, [str(word) for word in command], asked)
     finally:
         session.remove()

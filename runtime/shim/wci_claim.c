@@ -88,8 +88,10 @@ ring_find(uint64_t self)
                 struct wci_ring *ring = ring_at(i);
                 if (i >= used && wci_quiet)
                         break;
-                if (i >= used && !wci_populate(ring, 4096))
+                if (i >= used && !wci_populate(ring, 4096)) {
+                        wci_degrade(WCI_LOSS_MEMORY);
                         break;
+                }
                 if (*(volatile uint64_t *)&ring->owner_pid == 0 && ring_take(ring, 0, self)) {
                         rings_used_raise(i);
                         return ring;
@@ -207,6 +209,15 @@ count_suppressed(uint32_t target)
         return NULL;
 }
 
+static enum wci_loss
+why_no_ring(void)
+{
+        if (wci_quiet)
+                return WCI_LOSS_QUIET;
+        const bool memory = wci_segment != NULL && wci_segment->degraded == WCI_LOSS_MEMORY + 1;
+        return memory ? WCI_LOSS_MEMORY : WCI_LOSS_RING;
+}
+
 WCI_COLD struct wci_ring *
 wci_ring_acquire(uint32_t target, uintptr_t frame)
 {
@@ -232,14 +243,14 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
                 return ring_in_vfork();
         if (wci_tls.retry != 0) {
                 wci_tls.retry--;
-                return count_without_ring(target, WCI_LOSS_RING);
+                return count_without_ring(target, why_no_ring());
         }
         wci_tls.error = wci_errno_location();
         wci_tls.ring = ring_claim(reason);
         if (wci_tls.ring != NULL)
                 return wci_tls.ring;
         wci_tls.retry = WCI_RETRY_CALLS;
-        return count_without_ring(target, wci_quiet ? WCI_LOSS_QUIET : WCI_LOSS_RING);
+        return count_without_ring(target, why_no_ring());
 }
 
 /* The process's first record belongs to the thread that runs the constructor. */
