@@ -26,6 +26,8 @@ KIND of a plain value: see VALUES. KIND of a pointer, and how what it points to 
 MARK changes the proof:
     !   the function has read or written all of it whenever it returns (strlen's s, memcpy's src)
     +   ... whenever it succeeds by its own rule (printf's format)
+    ^   ... its first byte, whenever it succeeds: the page that this lies in may be read directly (str only: strcmp's s1)
+    ~   ... all of it, if the buffer of `stream` is larger: then it has been copied there, not handed to the kernel (fwrite)
     ?   nothing is proven (an out-parameter that may be left alone); for path: whole like a path, but unproven
 [LENGTH] is in bytes (lengths.py has the grammar): without it one pointee, with it as many as fit; a string's limit.
 "of KIND" is the meaning of what is pointed to: a value's kind, or sockaddr, sigset, bytes (not the C type's members).
@@ -64,7 +66,7 @@ _ALL_BITS = 0xFFFFFFFF
 
 _LINE = re.compile(r"(?P<names>[\w ]+)\((?P<params>.*)\)\s*->(?P<result>[^|%]*)(?:\|(?P<fail>[^%]*))?(?P<sets>%.*)?")
 _ROLE = re.compile(
-    r"(?P<kind>[a-z]+)(?P<mark>[!+?]?)(?:\[(?P<length>.+?)\])?(?:=(?P<names>\w+))?"
+    r"(?P<kind>[a-z]+)(?P<mark>[!+?^~]?)(?:\[(?P<length>.+?)\])?(?:=(?P<names>\w+))?"
     r"(?:\s+of\s+(?P<element>[a-z]+)(?:=(?P<element_names>\w+))?)?(?:\s+if\s+(?P<condition>.+))?"
 )
 
@@ -102,11 +104,17 @@ def _value_role(text: str, kind: str, names: str, rest: str) -> Role:
 
 def _pointer_role(kind: str, mark: str, rest: Role) -> Role:
     """Return the role with its proof."""
-    proven: Literal["", "success", "return"] = ""
-    if mark == "!":
+    proven: Literal["", "first", "stdio", "success", "return"] = ""
+    if mark == "~":
+        proven = "stdio"
+    elif mark == "^":
+        proven = "first"
+    elif mark == "!":
         proven = "return"
     elif mark == "+" or (kind in ("out", "outstr", "inout") and not mark):
         proven = "success"
+    if mark == "^" and kind != "str":
+        raise ValueError(f"only a str can be proven by its first byte, not {kind}")
     whole = kind == "path"
     if mark and kind in ("path", "str"):
         kind = "str!" if mark == "!" else "str"

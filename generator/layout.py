@@ -276,7 +276,7 @@ class _Builder:
     def capture_string(
         self, role: Role, c: str, limit: str, succeeded: str
     ) -> tuple[Content, Element | None, str, str] | None:
-        proofs = {"return": "true", "success": succeeded}
+        proofs = {"return": "true", "success": succeeded, "first": first_byte(succeeded)}
         within = self.within(role)
         before = "" if "ret" in role.length else text(c, limit, "false", within)
         return "text", None, text(c, limit, self.proof(proofs.get(role.proven, "false")), within), before
@@ -304,6 +304,8 @@ class _Builder:
             limit = "128u"
         always = role.always or role.kind == "in"
         proofs = {"return": "true", "success": succeeded if role.kind == "in" else "true"}
+        if role.proven == "stdio":
+            proofs["stdio"] = f"wci_stdio_took({self.lengths['stream']}, {length}, {self.took_all(role)})"
         made = f"wci_capture_bytes({c}, {length}, {limit}, {self.proof(proofs.get(role.proven, 'false'))})"
         if "!= NULL ?" in length:  # recvfrom looks at addrlen only when there is an address to fill
             succeeded = f"{c} != NULL && {succeeded}"
@@ -311,6 +313,11 @@ class _Builder:
         unknown = role.kind == "out" or "ret" in role.length
         before = "" if unknown else f"wci_capture_bytes({c}, {length}, {limit}, false)"
         return ("bytes" if element is None else "values"), element, made, before
+
+    def took_all(self, role: Role) -> str:
+        """Return C that is true when fwrite has taken every element: it returns how many."""
+        count = self.lengths[role.length.rpartition("*")[2]]
+        return f"ret == {count}"
 
     def element(self, role: Role, pointee: CType | None) -> Element | None:
         if pointee is None:
@@ -367,6 +374,11 @@ def text(c_name: str, limit: str, proven: str, within: str = "") -> str:
     if within:
         return f"wci_capture_text_within({c_name}, {within}, {limit}, {proven})"
     return f"wci_capture_text({c_name}, {limit}, {proven})"
+
+
+def first_byte(succeeded: str) -> str:
+    """Return C for the proof that a string's first byte gives: its page may be read."""
+    return "WCI_PROVEN_FIRST" if succeeded == "true" else f"({succeeded} ? WCI_PROVEN_FIRST : 0u)"
 
 
 def after_success(made: str, c_name: str, succeeded: str) -> str:

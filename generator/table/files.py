@@ -130,7 +130,7 @@ shm_unlink(name:path) -> | -1
 
 %:
 umask(mask:mode) -> mode
-fnmatch(pattern:str, string:str, flags:flags=fnmatch) ->
+fnmatch(pattern:str^, string:str, flags:flags=fnmatch) ->
 wordexp(s:str+, p, flags:flags=wordexp) -> enum=wordexp_error | nonzero
 wordfree(p) ->
 basename __xpg_basename(path:str!) -> str!

@@ -36,29 +36,29 @@ getaddrinfo(node:str, service:str, hints:in+, res:out) -> enum=eai | nonzero
 freeaddrinfo(res:consumed) ->
 gai_strerror(errcode:enum=eai) -> str!
 getnameinfo(addr:in+[addrlen] of sockaddr, addrlen:size, host:outstr[hostlen], hostlen:size, serv:outstr[servlen], servlen:size, flags:flags=ni) -> enum=eai | nonzero
-gethostbyname(name:str) ->
-gethostbyname2(name:str, af:enum=socket_domain) ->
+gethostbyname(name:str^) ->
+gethostbyname2(name:str^, af:enum=socket_domain) ->
 gethostbyaddr(addr:in[len] of bytes, len:size, type:enum=socket_domain) ->
-gethostbyname_r(name:str, ret, buf, buflen:size, result:out, h_errnop) -> errno | errno
-gethostbyname2_r(name:str, af:enum=socket_domain, ret, buf, buflen:size, result:out, h_errnop) -> errno | errno
-getservbyname(name:str, proto:str) ->
+gethostbyname_r(name:str^, ret, buf, buflen:size, result:out, h_errnop) -> errno | errno
+gethostbyname2_r(name:str^, af:enum=socket_domain, ret, buf, buflen:size, result:out, h_errnop) -> errno | errno
+getservbyname(name:str^, proto:str) ->
 getservbyport(port, proto:str) ->
-getprotobyname(name:str) ->
+getprotobyname(name:str^) ->
 getprotobynumber(proto:enum=ipproto) ->
 getnetbyname(name:str) ->
 hstrerror(err) -> str!
 herror(s:str) ->
-inet_addr(cp:str) ->
-inet_network(cp:str) ->
-inet_aton(cp:str, inp:out if ret) ->
+inet_addr(cp:str^) ->
+inet_network(cp:str^) ->
+inet_aton(cp:str^, inp:out if ret) ->
 inet_ntoa(in) -> str!
 inet_ntop(af:enum=socket_domain, src:in+[min(16,2*af)], dst:outstr[size], size:size) -> str! | NULL
-inet_pton(af:enum=socket_domain, src:str, dst:out[min(16,2*af)] if ret) -> | -1
+inet_pton(af:enum=socket_domain, src:str^, dst:out[min(16,2*af)] if ret) -> | -1
 htonl(hostlong) ->
 ntohl(netlong) ->
 htons(hostshort) ->
 ntohs(netshort) ->
-if_nametoindex(ifname:str) -> | zero
+if_nametoindex(ifname:str^) -> | zero
 if_indextoname(ifindex, ifname:outstr) -> str! | NULL
 if_nameindex() -> | NULL
 if_freenameindex(ptr:consumed) ->
@@ -67,5 +67,5 @@ freeifaddrs(ifa:consumed) ->
 res_query(dname:str, class, type, answer:out[min(ret,anslen)], anslen) -> size | -1
 res_search(dname:str, class, type, answer:out[min(ret,anslen)], anslen) -> size | -1
 ether_ntoa(addr:in!) -> str!
-ether_aton(asc:str) ->
+ether_aton(asc:str^) ->
 """

@@ -28,7 +28,7 @@ waitpid(pid:pid, wstatus:out if ret, options:flags=wait) -> pid | -1
 waitid(idtype:enum=waitid, id, infop:out?, options:flags=wait) -> | -1
 wait3(wstatus:out if ret, options:flags=wait, rusage:out if ret) -> pid | -1
 wait4(pid:pid, wstatus:out if ret, options:flags=wait, rusage:out if ret) -> pid | -1
-system(command:str) -> | -1
+system(command:str^) -> | -1
 kill(pid:pid, sig:signal) -> | -1 %signal
 killpg(pgrp:pid, sig:signal) -> | -1 %signal
 tgkill(tgid:pid, tid:pid, sig:signal) -> | -1 %signal
@@ -144,7 +144,7 @@ iopl(level) -> | -1
 backtrace(buffer:out![ret*8], size) ->
 
 # Users and groups
-getpwnam(name:str) ->
+getpwnam(name:str^) ->
 getpwuid(uid:uid) ->
 getpwent() ->
 getpwnam_r(name:str, pwd:out?, buf, buflen:size, result:out) -> errno | errno
@@ -152,14 +152,14 @@ getpwuid_r(uid:uid, pwd:out?, buf, buflen:size, result:out) -> errno | errno
 getpwent_r(pwbuf:out, buf, buflen:size, pwbufp:out) -> errno | errno
 fgetpwent(stream) ->
 putpwent(p, stream) -> | -1
-getgrnam(name:str) ->
+getgrnam(name:str^) ->
 getgrgid(gid:gid) ->
 getgrent() ->
 getgrnam_r(name:str, grp:out?, buf, buflen:size, result:out) -> errno | errno
 getgrgid_r(gid:gid, grp:out?, buf, buflen:size, result:out) -> errno | errno
 getgrent_r(gbuf:out, buf, buflen:size, gbufp:out) -> errno | errno
 fgetgrent(stream) ->
-getspnam(name:str) ->
+getspnam(name:str^) ->
 getlogin() -> str! | NULL
 getlogin_r(buf:outstr[bufsize], bufsize:size) -> errno | errno
 cuserid(string:outstr) -> str!

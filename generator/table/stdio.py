@@ -7,22 +7,22 @@ one goes to write() unread, and /dev/null never looks.
 
 TEXT = """
 %stdio %file:
-fopen fopen64(pathname:path, mode:str) -> | NULL
-freopen freopen64(pathname:path, mode:str, stream) -> | NULL
+fopen fopen64(pathname:path, mode:str^) -> | NULL
+freopen freopen64(pathname:path, mode:str^, stream) -> | NULL
 %stdio:
-fdopen(fd:fd, mode:str) -> | NULL
-fmemopen(buf, size:size, mode:str) -> | NULL
+fdopen(fd:fd, mode:str^) -> | NULL
+fmemopen(buf, size:size, mode:str^) -> | NULL
 open_memstream(ptr, sizeloc) -> | NULL
 open_wmemstream(ptr, sizeloc) -> | NULL
-fopencookie(cookie, mode:str, io_funcs) -> | NULL
+fopencookie(cookie, mode:str^, io_funcs) -> | NULL
 fclose(stream:consumed) -> | EOF
 fcloseall() -> | EOF
 fflush fflush_unlocked(stream) -> | EOF
 fread(ptr:out[size*ret], size:size, nmemb:size, stream) -> size
 fread_unlocked(ptr:out[size*ret], size:size, n:size, stream) -> size
 __fread_chk __fread_unlocked_chk(ptr:out[size*ret], ptrlen:size, size:size, nmemb:size, stream) -> size
-fwrite(ptr:in[size*nmemb], size:size, nmemb:size, stream) -> size
-fwrite_unlocked(ptr:in[size*n], size:size, n:size, stream) -> size
+fwrite(ptr:in~[size*nmemb], size:size, nmemb:size, stream) -> size
+fwrite_unlocked(ptr:in~[size*n], size:size, n:size, stream) -> size
 fgetc getc fgetc_unlocked getc_unlocked(stream) -> char
 _IO_getc(stream) -> char
 getchar getchar_unlocked() -> char
@@ -61,12 +61,12 @@ setvbuf(stream, buf, mode:enum=setvbuf, size:size) -> | nonzero
 setbuf(stream, buf) ->
 setbuffer(stream, buf, size:size) ->
 setlinebuf(stream) ->
-popen(command:str+, type:str) -> | NULL %process
+popen(command:str+, type:str^) -> | NULL %process
 pclose(stream:consumed) -> | -1 %process
 tmpfile tmpfile64() -> | NULL
 tmpnam(s:outstr if ret) -> str!
 tmpnam_r(s:outstr if ret) ->
-perror(s:str) ->
+perror(s:str^) ->
 fwide(stream, mode) ->
 
 printf(format:str+, ...) -> | <0
@@ -93,22 +93,22 @@ asprintf(strp:out, fmt:str+, ...) -> | <0
 __asprintf_chk(strp:out, flag, fmt:str+, ...) -> | <0
 vasprintf(strp:out, fmt:str+, ap) -> | <0
 __vasprintf_chk(strp:out, flag, fmt:str+, ap) -> | <0
-scanf __isoc99_scanf __isoc23_scanf(format:str, ...) ->
-vscanf __isoc99_vscanf __isoc23_vscanf(format:str, ap) ->
-fscanf __isoc99_fscanf __isoc23_fscanf(stream, format:str, ...) ->
-vfscanf __isoc99_vfscanf __isoc23_vfscanf(stream, format:str, ap) ->
-sscanf __isoc99_sscanf __isoc23_sscanf(str:str, format:str, ...) ->
-vsscanf __isoc99_vsscanf __isoc23_vsscanf(str:str, format:str, ap) ->
-err(eval, fmt:str, ...) ->
-errx(eval, fmt:str, ...) ->
-warn(fmt:str, ...) ->
-warnx(fmt:str, ...) ->
-verr(eval, fmt:str, args) ->
-verrx(eval, fmt:str, args) ->
-vwarn(fmt:str, args) ->
-vwarnx(fmt:str, args) ->
-error(status, errnum:errno, format:str, ...) ->
-error_at_line(status, errnum:errno, filename:str, linenum, format:str, ...) ->
+scanf __isoc99_scanf __isoc23_scanf(format:str^, ...) ->
+vscanf __isoc99_vscanf __isoc23_vscanf(format:str^, ap) ->
+fscanf __isoc99_fscanf __isoc23_fscanf(stream, format:str^, ...) ->
+vfscanf __isoc99_vfscanf __isoc23_vfscanf(stream, format:str^, ap) ->
+sscanf __isoc99_sscanf __isoc23_sscanf(str:str^, format:str^, ...) ->
+vsscanf __isoc99_vsscanf __isoc23_vsscanf(str:str^, format:str^, ap) ->
+err(eval, fmt:str^, ...) ->
+errx(eval, fmt:str^, ...) ->
+warn(fmt:str^, ...) ->
+warnx(fmt:str^, ...) ->
+verr(eval, fmt:str^, args) ->
+verrx(eval, fmt:str^, args) ->
+vwarn(fmt:str^, args) ->
+vwarnx(fmt:str^, args) ->
+error(status, errnum:errno, format:str^, ...) ->
+error_at_line(status, errnum:errno, filename:str, linenum, format:str^, ...) ->
 
 fgetwc getwc fgetwc_unlocked getwc_unlocked(stream) -> char
 getwchar getwchar_unlocked() -> char

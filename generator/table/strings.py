@@ -20,20 +20,20 @@ strcat(dest:outstr, src:str!) ->
 __strcat_chk(dest:outstr, src:str!, destlen:size) ->
 strncat(dest:outstr, src:str![n], n:size) ->
 __strncat_chk(dest:outstr, src:str![n], n:size, destlen:size) ->
-strcmp(s1:str, s2:str) ->
-strcoll(s1:str, s2:str) ->
-strcasecmp __strcasecmp(s1:str, s2:str) ->
+strcmp(s1:str^, s2:str^) ->
+strcoll(s1:str^, s2:str^) ->
+strcasecmp __strcasecmp(s1:str^, s2:str^) ->
 strncmp(s1:str[n], s2:str[n], n:size) ->
 strncasecmp(s1:str[n], s2:str[n], n:size) ->
-strverscmp __strverscmp(s1:str, s2:str) ->
-strchr index(s:str, c:char) ->
+strverscmp __strverscmp(s1:str^, s2:str^) ->
+strchr index(s:str^, c:char) ->
 strrchr rindex(s:str!, c:char) ->
-strchrnul(s:str, c:char) ->
-strstr(haystack:str, needle:str) ->
-strcasestr __strcasestr(haystack:str, needle:str) ->
-strspn(s:str, accept:str) -> size
-strcspn(s:str, reject:str) -> size
-strpbrk(s:str, accept:str) ->
+strchrnul(s:str^, c:char) ->
+strstr(haystack:str, needle:str^) ->
+strcasestr __strcasestr(haystack:str, needle:str^) ->
+strspn(s:str, accept:str^) -> size
+strcspn(s:str, reject:str^) -> size
+strpbrk(s:str, accept:str^) ->
 strtok(str:str, delim:str) -> str!
 strtok_r __strtok_r(str:str, delim:str, saveptr:inout?) -> str!
 strsep(stringp:inout!, delim:str) -> str!
@@ -70,19 +70,19 @@ swab(from, to, n) ->
 
 # Numbers in text. endptr is left alone when the base is not valid
 %:
-atoi(nptr:str) ->
-atol(nptr:str) ->
-atoll(nptr:str) ->
-atof(nptr:str) ->
-strtol __isoc23_strtol(nptr:str, endptr:out?, base) ->
-strtoll strtoq __isoc23_strtoll(nptr:str, endptr:out?, base) ->
-strtoul __isoc23_strtoul(nptr:str, endptr:out?, base) ->
-strtoull strtouq __isoc23_strtoull(nptr:str, endptr:out?, base) ->
-strtoimax __isoc23_strtoimax(nptr:str, endptr:out?, base) ->
-strtoumax __isoc23_strtoumax(nptr:str, endptr:out?, base) ->
-strtod(nptr:str, endptr:out) ->
-strtof(nptr:str, endptr:out) ->
-strtold(nptr:str, endptr:out) ->
+atoi(nptr:str^) ->
+atol(nptr:str^) ->
+atoll(nptr:str^) ->
+atof(nptr:str^) ->
+strtol __isoc23_strtol(nptr:str^, endptr:out?, base) ->
+strtoll strtoq __isoc23_strtoll(nptr:str^, endptr:out?, base) ->
+strtoul __isoc23_strtoul(nptr:str^, endptr:out?, base) ->
+strtoull strtouq __isoc23_strtoull(nptr:str^, endptr:out?, base) ->
+strtoimax __isoc23_strtoimax(nptr:str^, endptr:out?, base) ->
+strtoumax __isoc23_strtoumax(nptr:str^, endptr:out?, base) ->
+strtod(nptr:str^, endptr:out) ->
+strtof(nptr:str^, endptr:out) ->
+strtold(nptr:str^, endptr:out) ->
 a64l(str64:str) ->
 l64a(value) -> str!
 ecvt(number, ndigits, decpt:out, sign:out) -> str!

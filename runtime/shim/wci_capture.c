@@ -88,7 +88,8 @@ wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more)
 static struct wci_capture
 capture_nothing(const void *from, bool wanted)
 {
-        struct wci_capture capture = {.from = from};
+        struct wci_capture capture;
+        wci_capture_begin(&capture, from, 0);
         if (wanted && from == NULL)
                 capture.flags = WCI_BLOB_KEPT | WCI_BLOB_NULL;
         return capture;
@@ -97,34 +98,75 @@ capture_nothing(const void *from, bool wanted)
 static struct wci_capture
 capture_some(const void *from, uint32_t length, bool truncated, bool guarded)
 {
-        struct wci_capture capture = {.from = from, .length = length, .guarded = guarded, .flags = WCI_BLOB_KEPT};
-        capture.flags |= truncated ? WCI_BLOB_TRUNCATED : 0;
+        struct wci_capture capture;
+        wci_capture_begin(&capture, from, truncated ? WCI_BLOB_KEPT | WCI_BLOB_TRUNCATED : WCI_BLOB_KEPT);
+        capture.length = length;
+        capture.guarded = guarded;
         capture.cells = (uint16_t)((length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD);
         return capture;
 }
 
 /* A NUL-terminated string: at most limit bytes of it, without the NUL. */
 struct wci_capture
-wci_capture_text(const void *from, uint32_t limit, bool proven)
+wci_capture_text(const void *from, uint32_t limit, uint32_t proof)
 {
-        return wci_capture_text_within(from, UINT64_MAX, limit, proven);
+        return wci_capture_text_within(from, UINT64_MAX, limit, proof);
+}
+
+/* Bytes from `from` to the end of its page. */
+static uint32_t
+to_page_end(const void *from)
+{
+        return 4096 - (uint32_t)((uintptr_t)from & 4095);
+}
+
+/*
+ * An unproven string of a usual length: one guarded read brings it into the capture itself, and the record copies it
+ * from there. (Measuring it first would take a second system call.)
+ */
+static struct wci_capture
+capture_window(const char *from, uint32_t most, uint32_t limit)
+{
+        struct wci_capture capture;
+        wci_capture_begin(&capture, from, WCI_BLOB_KEPT);
+        capture.in_window = 1;
+        const uint32_t got = guarded_read(capture.window, (uintptr_t)from, most);
+        const uint32_t length = text_length((const char *)capture.window, got);
+        if (length == 0 && got == 0 && most != 0)
+                capture.flags |= WCI_BLOB_UNREADABLE;
+        else if (length > limit || (length == got && got < most))
+                capture.flags |= WCI_BLOB_TRUNCATED;
+        capture.length = length > limit ? limit : length;
+        capture.cells = (uint16_t)((capture.length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD);
+        return capture;
 }
 
 /* The same in a buffer of size bytes, which need not hold a NUL: not a byte behind them is read. */
 struct wci_capture
-wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, bool proven)
+wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, uint32_t proof)
 {
-        if (from == NULL || limit == 0 || (!proven && wci_quiet))
+        if (from == NULL || limit == 0)
                 return capture_nothing(from, limit != 0);
-        bool readable = true;
         const uint32_t most = size > limit ? limit + 1 : (uint32_t)size; /* one more tells whether it was cut */
-        const uint32_t length = proven ? text_length(from, most) : guarded_text_length(from, most, &readable);
+        const uint32_t direct = proof == WCI_PROVEN ? most : proof == WCI_PROVEN_FIRST ? to_page_end(from) : 0;
+        if (direct != 0) {
+                const uint32_t bound = direct < most ? direct : most;
+                const uint32_t length = text_length(from, bound);
+                if (length < bound || bound == most)
+                        return capture_some(from, length > limit ? limit : length, length > limit, false);
+        }
+        if (wci_quiet)
+                return capture_nothing(from, false);
+        if (most <= WCI_CAPTURE_WINDOW)
+                return capture_window(from, most, limit);
+        bool readable = true;
+        const uint32_t length = guarded_text_length(from, most, &readable);
         if (!readable) {
                 struct wci_capture capture = capture_nothing(from, true);
                 capture.flags = WCI_BLOB_KEPT | WCI_BLOB_UNREADABLE;
                 return capture;
         }
-        return capture_some(from, length > limit ? limit : length, length > limit, !proven);
+        return capture_some(from, length > limit ? limit : length, length > limit, true);
 }
 
 /* length bytes, of which at most limit are kept. */
@@ -217,7 +259,7 @@ wci_capture_put(void *record, uint32_t ordinal, const struct wci_capture *captur
         }
         struct wci_cell *cell = (struct wci_cell *)record + ordinal;
         if (!capture->guarded) {
-                put_direct(cell, capture->from, capture->length);
+                put_direct(cell, capture->in_window ? capture->window : capture->from, capture->length);
                 return blob;
         }
         const uint32_t done = put_guarded(cell, capture->from, capture->length);

@@ -73,13 +73,33 @@ struct wci_call {
         uint32_t target;
 };
 
+#define WCI_CAPTURE_WINDOW 72u /* bytes of an unproven string that one system call brings */
+
 struct wci_capture {
         const void *from;
         uint32_t length;
         uint8_t flags;
-        uint8_t guarded; /* read through the kernel */
+        uint8_t guarded;   /* read through the kernel */
+        uint8_t in_window; /* already here */
+        uint8_t spare;
         uint16_t cells;
+        uint8_t window[WCI_CAPTURE_WINDOW];
 };
+
+/* An empty capture. Not an initialiser: that would clear the window with a call of memset, which may be our wrapper. */
+WCI_INLINE void
+wci_capture_begin(struct wci_capture *capture, const void *from, uint8_t flags)
+{
+        capture->from = from;
+        capture->length = 0;
+        capture->flags = flags;
+        capture->guarded = capture->in_window = capture->spare = 0;
+        capture->cells = 0;
+}
+
+/* R7: what the call's outcome proves about a string. */
+#define WCI_PROVEN 1u       /* all of it was read or written */
+#define WCI_PROVEN_FIRST 2u /* its first byte was, and so its page may be */
 
 /* In place of, or added to, a target: a record whose loss is no loss of a call (the runtime's own, half of a call). */
 #define WCI_UNCOUNTED 0x80000000u
@@ -92,8 +112,8 @@ WCI_HIDDEN struct wci_ring *wci_ring_acquire(uint32_t target, uintptr_t frame);
 WCI_HIDDEN bool wci_ring_make_room(struct wci_ring *ring, uint32_t target, uint32_t cells);
 WCI_HIDDEN uint64_t wci_clock_slow(void);
 WCI_HIDDEN void wci_resolve(const struct wci_slot *slot);
-WCI_HIDDEN struct wci_capture wci_capture_text(const void *from, uint32_t limit, bool proven);
-WCI_HIDDEN struct wci_capture wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, bool proven);
+WCI_HIDDEN struct wci_capture wci_capture_text(const void *from, uint32_t limit, uint32_t proof);
+WCI_HIDDEN struct wci_capture wci_capture_text_within(const void *from, uint64_t size, uint32_t limit, uint32_t proof);
 WCI_HIDDEN struct wci_capture wci_capture_bytes(const void *from, uint64_t length, uint32_t limit, bool proven);
 WCI_HIDDEN struct wci_capture wci_capture_texts(char *const *from, uint32_t limit, uint8_t *room, uint32_t size);
 WCI_HIDDEN struct wci_blob wci_capture_put(void *record, uint32_t ordinal, const struct wci_capture *capture);

@@ -38,7 +38,8 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
         call->error = 0;
         call->ring->depth = call->depth;
         uint32_t cells = 2;
-        struct wci_capture text = {.from = NULL};
+        struct wci_capture text;
+        wci_capture_begin(&text, NULL, 0);
         if (tail->text >= 0)
                 text = wci_capture_text((const void *)(uintptr_t)registers[tail->text], WCI_PATH_LIMIT, false);
         wci_capture_fit(&text, &cells);

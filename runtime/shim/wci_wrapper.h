@@ -50,17 +50,28 @@ wci_double_bits(double value)
 WCI_INLINE struct wci_capture
 wci_capture_none(const void *from)
 {
-        return (struct wci_capture){.from = from};
+        struct wci_capture capture;
+        wci_capture_begin(&capture, from, 0);
+        return capture;
 }
 
 /* What a helper has put into the wrapper's own stack buffer. */
 WCI_INLINE struct wci_capture
 wci_capture_room(const void *room, uint32_t length)
 {
-        return (struct wci_capture){.from = room,
-                                    .length = length,
-                                    .flags = WCI_BLOB_KEPT,
-                                    .cells = (uint16_t)((length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD)};
+        struct wci_capture capture;
+        wci_capture_begin(&capture, room, WCI_BLOB_KEPT);
+        capture.length = length;
+        capture.cells = (uint16_t)((length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD);
+        return capture;
 }
+
+/*
+ * fwrite has copied all of its bytes into the stream's buffer: it hands whole blocks to the kernel, and nothing smaller
+ * than a block, unless the buffer is smaller than 128 bytes (an unbuffered stream). A macro: not every file has FILE.
+ */
+#define wci_stdio_took(stream, bytes, all)                                                                                 \
+        ((all) && (stream)->_IO_buf_end - (stream)->_IO_buf_base >= 128 &&                                                 \
+         (uint64_t)(bytes) < (uint64_t)((stream)->_IO_buf_end - (stream)->_IO_buf_base))
 
 #endif
