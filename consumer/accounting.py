@@ -8,10 +8,11 @@ wc-run and wc-report. Rules, per target, exactly:
     inside   = unfinished (the program ended in them) + abandoned (longjmp, exception, cancellation, thread exit)
 
 A call counts as returned just before its record is committed. So a torn record that a ring showed, begun and never
-committed, is among the inside when its writer was gone before that moment, else among the returned; there it is believed
-up to what the rings showed and one call per owner of a ring, and what is beyond is ``missing``, which is always 0 unless
-somebody wrote into our memory (in overwrite mode it is ``overwritten``). A record may be lost a moment before its call
-is counted as returned: then the call is taken from the inside.
+committed, is among the inside when its writer was gone before that moment, else among the returned; there it is
+believed up to what the rings showed and one call per owner of a ring. In overwrite mode the rest of the difference is
+``overwritten``. A record may be lost a moment before its call is counted as returned: then the call is taken from the
+inside. What fits nowhere is ``missing`` (negative: recorded and never counted): always 0, unless somebody wrote into
+our memory.
 
 Absent on purpose: time, text. A call recorded at entry and at exit (record "both") counts once, at its exit.
 """
@@ -32,6 +33,8 @@ from . import abi_fields as fields
 from .chunk import Chunk, headers_of, kinds_of, symbols_of
 from .ring import Findings, Ring
 
+NOBODY = 1 << 16
+"""The target of a symbol that the manifest does not have."""
 COUNTED = ("calls", "sampled", "filtered", "suppressed", "lost", "returned")
 
 
@@ -88,7 +91,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def lost(self) -> int:
         """What fails --strict: calls lost or torn, and programs that nobody saw."""
-        return sum(line.lost + line.torn + abs(line.missing) for line in self.lines) + self.no_segment + len(self.refused)
+        calls = sum(line.lost + line.torn + abs(line.missing) for line in self.lines)
+        return calls + self.no_segment + len(self.refused)
 
 
 @dataclass(slots=True)
@@ -122,7 +126,8 @@ class Accounting:
     def __init__(self, manifest: Manifest, overwrite: bool = False) -> None:
         self._manifest, self._overwrite = manifest, overwrite
         symbols = manifest.symbols
-        self._targets = np.array([symbol.target for symbol in symbols], np.intp)
+        targets = len(manifest.targets)
+        self._targets = np.array([s.target if 0 <= s.target < targets else targets for s in symbols], np.intp)
         self._entered = np.array([_stands_at_entry(manifest, symbol) for symbol in symbols], bool)
         self._recorded = np.zeros(len(symbols), np.int64)
         self._execs: dict[tuple[int, int], tuple[int, Counter[int]]] = {}
@@ -197,7 +202,8 @@ class Accounting:
                 self.inside.append(entry)
 
     def _target_of(self, symbol: int) -> int | None:
-        return int(self._targets[symbol]) if symbol < len(self._targets) else None
+        target = int(self._targets[symbol]) if symbol < len(self._targets) else NOBODY
+        return target if target < len(self._manifest.targets) else None
 
     def lost(self, losses: npt.NDArray[np.uint64]) -> None:
         """Add records lost, by enum wci_loss."""
@@ -222,36 +228,43 @@ class Accounting:
         )
 
     def _lines(self, findings: Findings) -> list[Line]:
-        counts = self._counts
-        targets = len(self._manifest.targets)
-        recorded = np.bincount(self._targets, self._recorded, minlength=targets).astype(np.int64)
-        gone = counts["returned"] - recorded - counts["lost"]
-        seen = np.zeros(targets, np.int64)
-        for symbol, count in findings.torn.items():
-            target = self._target_of(symbol)
-            if target is not None:
-                seen[target] += count
-        inside = counts["calls"] - sum(counts[name] for name in ("sampled", "filtered", "suppressed", "returned"))
-        inside, gone = inside + np.minimum(gone, 0), np.maximum(gone, 0)
+        counts, targets = self._counts, len(self._manifest.targets)
+        recorded = np.bincount(self._targets, self._recorded, minlength=targets).astype(np.int64)[:targets]
+        seen = self._seen_torn(findings)
+        gap = counts["returned"] - recorded - counts["lost"]
         believed = seen if self._overwrite else seen + findings.torn[abi.SYMBOL_NONE] + self._owners
-        torn = np.minimum(gone, believed)
-        rest = gone - torn
-        overwritten = rest if self._overwrite else np.zeros_like(rest)
-        begun = np.clip(seen - torn, 0, np.maximum(inside - self._unfinished, 0))
+        returned_torn = np.clip(gap, 0, believed)
+        left = counts["calls"] - self._outcomes("returned") - self._unfinished
+        lost_early = np.clip(-gap, 0, np.maximum(left, 0))
+        inside_torn = np.clip(seen - returned_torn, 0, np.maximum(left - lost_early, 0))
         columns = {
-            "calls": counts["calls"],
             "recorded": recorded,
             **{name: counts[name] for name in ("sampled", "filtered", "suppressed", "lost")},
-            "torn": torn + begun,
+            "torn": returned_torn + inside_torn,
             "unfinished": self._unfinished,
-            "abandoned": inside - self._unfinished - begun,
-            "overwritten": overwritten,
-            "missing": rest - overwritten,
+            "abandoned": np.maximum(left - lost_early - inside_torn, 0),
+            "overwritten": np.maximum(gap - returned_torn, 0) if self._overwrite else np.zeros_like(gap),
         }
+        columns["missing"] = counts["calls"] - sum(columns.values())
+        columns["calls"] = counts["calls"]
         return [
             Line(target.name, **{name: int(column[index]) for name, column in columns.items()})
             for index, target in enumerate(self._manifest.targets)
         ]
+
+    def _outcomes(self, *more: str) -> npt.NDArray[np.int64]:
+        """Calls per target that were not to be recorded, and those of the columns in *more*."""
+        names = ("sampled", "filtered", "suppressed", *more)
+        return np.asarray(sum(self._counts[name] for name in names), np.int64)
+
+    def _seen_torn(self, findings: Findings) -> npt.NDArray[np.int64]:
+        """Torn records that a ring showed, per target."""
+        seen = np.zeros(len(self._manifest.targets), np.int64)
+        for symbol, count in findings.torn.items():
+            target = self._target_of(symbol)
+            if target is not None:
+                seen[target] += count
+        return seen
 
     def _name(self, symbol: int) -> str:
         symbols = self._manifest.symbols
