@@ -1,1 +1,1 @@
-"""Benchmarks: what wc-intercept costs, as ratios taken side by side in one run. ``python -m benchmarks`` runs them all."""
+"""Benchmarks: what wc-intercept costs, as ratios taken side by side in one run. ``python -m benchmarks`` runs all."""

@@ -42,7 +42,9 @@ def run(shop: Workshop) -> list[Figure]:
     return [
         Figure("start", "10 targets, without a session", times["10 targets"] - times["native"], "ms added", "1"),
         Figure("start", "all of libc, without a session", times["all of libc"] - times["native"], "ms added", "3"),
-        Figure("start", "wc-run until the program's main", times["wc-run until main"] - times["native"], "ms added", "40"),
+        Figure(
+            "start", "wc-run until the program's main", times["wc-run until main"] - times["native"], "ms added", "40"
+        ),
         Figure("start", "wc-run /bin/true in all", times["wc-run /bin/true"] - times["/bin/true"], "ms added", "150"),
     ]
 
