@@ -26,8 +26,8 @@ KIND of a plain value: see VALUES. KIND of a pointer, and how what it points to 
 MARK changes the proof:
     !   the function has read or written all of it whenever it returns (strlen's s, memcpy's src)
     +   ... whenever it succeeds by its own rule (printf's format)
-    ^   ... its first byte, whenever it succeeds: the page that this lies in may be read directly (str only: strcmp's s1)
-    ~   ... all of it, if the buffer of `stream` is larger: then it has been copied there, not handed to the kernel (fwrite)
+    ^   ... its first byte, whenever it succeeds: the page it lies in may be read directly (str only: strcmp's s1)
+    ~   ... all of it, if the buffer of `stream` is larger: then it was copied there, not given to the kernel (fwrite)
     ?   nothing is proven (an out-parameter that may be left alone); for path: whole like a path, but unproven
 [LENGTH] is in bytes (lengths.py has the grammar): without it one pointee, with it as many as fit; a string's limit.
 "of KIND" is the meaning of what is pointed to: a value's kind, or sockaddr, sigset, bytes (not the C type's members).
@@ -54,9 +54,9 @@ from .model import Annotation, Role
 from .table.names import KERNEL_HEADERS, NAME_SETS, Entry
 
 VALUES = frozenset(
-    "fd dirfd pid uid gid mode flags enum signal size errno char time clockid".split()  # noqa: SIM905 (reads as a list)
+    "fd dirfd pid uid gid mode flags enum signal size errno char time clockid".split()
 )
-POINTERS = frozenset("path str in out outstr inout strv consumed".split())  # noqa: SIM905
+POINTERS = frozenset("path str in out outstr inout strv consumed".split())
 POINTEES = frozenset({"sockaddr", "sigset", "bytes"})
 FAILURES = frozenset({"", "-1", "NULL", "<0", "EOF", "nonzero", "zero", "errno", "MAP_FAILED", "SIG_ERR"})
 IMPLIED_NAMES = {"signal": "signal", "clockid": "clockid", "dirfd": "dirfd"}

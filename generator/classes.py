@@ -87,7 +87,8 @@ def optional_word(wrapper: Wrapper) -> Forward:
 
 def v_twin(wrapper: Wrapper) -> Forward:
     format_ = _last(wrapper)
-    before = ("__builtin_va_list args, seen;", f"__builtin_va_start(args, {format_});", "__builtin_va_copy(seen, args);")
+    started = f"__builtin_va_start(args, {format_});"
+    before = ("__builtin_va_list args, seen;", started, "__builtin_va_copy(seen, args);")
     after = ("__builtin_va_end(seen);", "__builtin_va_end(args);")
     if "scanf" in wrapper.symbol:
         varargs = f"wci_varargs_scanf((const char *){format_}, seen, ret, room, sizeof room, wci_string_limit)"
@@ -95,6 +96,9 @@ def v_twin(wrapper: Wrapper) -> Forward:
             varargs = ""
     else:
         varargs = f"wci_varargs_printf((const char *){format_}, seen, room, sizeof room, wci_string_limit)"
+        assert wrapper.function is not None
+        if wrapper.function.result.kind == "int":  # dprintf to no descriptor has not read its format
+            varargs = f"ret < 0 ? 0 : {varargs}"
         if "wprintf" in wrapper.symbol or "monstr" in wrapper.symbol or "strfmon" in wrapper.symbol:
             varargs = ""
     return Forward(before, ", ".join([*_names(wrapper), "args"]), wrapper.twin, after, varargs=varargs)
@@ -205,15 +209,24 @@ def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
 
 
 _EARLY: dict[str, tuple[str, ...]] = {
-    "malloc": ("if (WCI_UNLIKELY(wc_malloc == NULL) && wci_tls.resolving != 0)", "        return wci_early_alloc({0}, 16);"),
-    "calloc": ("if (WCI_UNLIKELY(wc_calloc == NULL) && wci_tls.resolving != 0)", "        return wci_early_alloc({0} * {1}, 16);"),
+    "malloc": (
+        "if (WCI_UNLIKELY(wc_malloc == NULL) && wci_tls.resolving != 0)",
+        "        return wci_early_alloc({0}, 16);",
+    ),
+    "calloc": (
+        "if (WCI_UNLIKELY(wc_calloc == NULL) && wci_tls.resolving != 0)",
+        "        return wci_early_alloc({0} * {1}, 16);",
+    ),
     "free": ("if (WCI_UNLIKELY(wci_early_owns({0})))", "        return;"),
     "realloc": (
         "if (WCI_UNLIKELY(wci_early_owns({0})) || (WCI_UNLIKELY(wc_realloc == NULL) && wci_tls.resolving != 0))",
         "        return wci_early_move({0}, {1});",
     ),
     "malloc_usable_size": ("if (WCI_UNLIKELY(wci_early_owns({0})))", "        return wci_early_size({0});"),
-    "memalign": ("if (WCI_UNLIKELY(wc_memalign == NULL) && wci_tls.resolving != 0)", "        return wci_early_alloc({1}, {0});"),
+    "memalign": (
+        "if (WCI_UNLIKELY(wc_memalign == NULL) && wci_tls.resolving != 0)",
+        "        return wci_early_alloc({1}, {0});",
+    ),
     "aligned_alloc": (
         "if (WCI_UNLIKELY(wc_aligned_alloc == NULL) && wci_tls.resolving != 0)",
         "        return wci_early_alloc({1}, {0});",

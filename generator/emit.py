@@ -151,7 +151,8 @@ class _View:
 
     @property
     def missing(self) -> str:
-        return missing(self.function.result, self.wrapper.annotation.fail if self.wrapper.annotation else "", self.noreturn)
+        fail = self.wrapper.annotation.fail if self.wrapper.annotation else ""
+        return missing(self.function.result, fail, self.noreturn)
 
     @property
     def far(self) -> str:
@@ -236,7 +237,11 @@ def environment() -> jinja2.Environment:
     """Return the template environment. Undefined names are errors: a template may not guess."""
     loader = jinja2.FunctionLoader(lambda name: (resources.files("wc_intercept.templates") / name).read_text())
     return jinja2.Environment(
-        loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+        loader=loader,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
 
 
@@ -339,7 +344,12 @@ def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manife
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)
     return Manifest(
-        tool=VERSION, platform=platform, targets=targets, symbols=symbols, names=dict(plan.names), structs=structs.layouts,
+        tool=VERSION,
+        platform=platform,
+        targets=targets,
+        symbols=symbols,
+        names=dict(plan.names),
+        structs=structs.layouts,
         coverage=list(plan.coverage), handlers=plan.handlers, preload=plan.preload, logger=plan.logger,
         ring_size=plan.ring_size, on_full=plan.on_full, block_ms=plan.block_ms, string_limit=plan.string_limit,
     )  # fmt: skip

@@ -148,7 +148,7 @@ class Structs:
         if type_.kind in ("int", "bool"):
             kind = "int" if type_.signed else "uint"
         elif type_.kind in ("pointer", "float", "longdouble", "complex", "struct"):
-            kind = type_.kind  # type: ignore[assignment]
+            kind = type_.kind
         content: Content = ""
         if kind == "struct" and (type_.record is None or not type_.record.members):
             kind = "raw"
@@ -352,7 +352,8 @@ class _Builder:
         blob = 0
         if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer" and type_.pointee is not None:
             blob = self.slot("ret_kept", "struct wci_blob", 4, "")
-            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", self.proof("true")), ""))
+            proof = self.proof("false" if role.kind == "str" else "true")
+            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", proof), ""))
         meaning = role.kind if role.kind in VALUE_ROLES else ""
         return Return(kind, type_.size, role=meaning, names=role.names, fail=self.fail, blob=blob)
 
@@ -421,14 +422,16 @@ def build(
     optional_fields(builder, optional)
     if varargs:
         builder.varargs()
-    caller = builder.slot("caller", "uint64_t", 8, "(uint64_t)(uintptr_t)__builtin_return_address(0)") if target.caller else 0
+    address = "(uint64_t)(uintptr_t)__builtin_return_address(0)"
+    caller = builder.slot("caller", "uint64_t", 8, address) if target.caller else 0
     noreturn = wrapper.wrapper == "noreturn" or "noreturn" in builder.function.attributes
     symbol = Symbol(
         wrapper.symbol, wrapper.target, wrapper.wrapper, library=wrapper.library, version=wrapper.version,
         origin=builder.function.origin, fields=builder.fields, result=result, cells=builder.space.cells, caller=caller,
         variadic=builder.function.variadic, returns=not noreturn,
     )  # fmt: skip
-    return Layout(symbol, sorted(builder.slots, key=lambda slot: slot.offset), builder.captures, builder.space.cells, builder.room)
+    slots = sorted(builder.slots, key=lambda slot: slot.offset)
+    return Layout(symbol, slots, builder.captures, builder.space.cells, builder.room)
 
 
 REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
@@ -457,7 +460,9 @@ def build_tail_jump(wrapper: Wrapper, target: TargetPlan) -> Layout:
         ]  # fmt: skip
     symbol = Symbol(
         wrapper.symbol, wrapper.target, "tail-jump", library=wrapper.library, version=wrapper.version,
-        origin=wrapper.function.origin if wrapper.function else wrapper.detail or "no prototype", fields=fields, cells=2,
+        origin=wrapper.function.origin if wrapper.function else wrapper.detail or "no prototype",
+        fields=fields,
+        cells=2,
         variadic=bool(wrapper.function and wrapper.function.variadic),
     )  # fmt: skip
     return Layout(symbol, cells=2)

@@ -114,14 +114,14 @@ class Role:
     """An out-parameter that is written whether or not the call succeeds."""
     proven: Literal["", "first", "stdio", "success", "return"] = ""
     """For str, in, out, outstr, inout: when it may be read directly (R7): whenever the call succeeded, or whenever it
-    returned. first: of a str, the page that its first byte lies in, whenever the call succeeded. stdio: whenever all was taken by a
-    stream with a larger buffer. "": never, so through a
-    guarded read (and out, outstr only after success)."""
+    returned. first: of a str, the page that its first byte lies in, whenever the call succeeded. stdio: whenever all
+    was taken by a stream with a larger buffer. "": never, so through a guarded read (and out, outstr only after
+    success)."""
     element: str = ""
     """Meaning of what is pointed to: a value's kind (names are then its set), or sockaddr, sigset (the 8 bytes that the
     kernel knows), bytes; "" is the C type's own."""
     condition: str = ""
-    """For out, outstr, inout: an expression as length is; they were written only if it is positive (waitpid's wstatus)."""
+    """For out, outstr, inout: an expression as length is; written only if it is positive (waitpid's wstatus)."""
     whole: bool = False
     """A string that is kept whole like a path, whatever its proof."""
 

@@ -1,9 +1,9 @@
 """How a handler sees a call: which argument stands in which register, and the C that puts it there and takes it back.
 
-Called by emit.py for wrappers whose target has a handler. Pure. x86-64's System V calling convention, as far as a struct
-user_regs_struct shows it: integers and pointers in rdi rsi rdx rcx r8 r9, then on the stack from rsp + 8 on; rsp leads
-to the return address, rip to the function. What travels in vector registers is not shown. A result stands in rax, one
-of up to 16 bytes in rax and rdx, a floating one in rax as the bits of a double.
+Called by emit.py for wrappers whose target has a handler. Pure. x86-64's System V calling convention, as far as a
+struct user_regs_struct shows it: integers and pointers in rdi rsi rdx rcx r8 r9, then on the stack from rsp + 8 on;
+rsp leads to the return address, rip to the function. What travels in vector registers is not shown. A result stands in
+rax, one of up to 16 bytes in rax and rdx, a floating one in rax as the bits of a double.
 
 Absent on purpose: whether there is a handler, and when it runs (the template).
 """
@@ -71,8 +71,8 @@ def registers(
 ) -> Registers:
     """Return how *function*'s arguments, called *names* in the wrapper, and its result stand in registers.
 
-    *like* is the target when *function* is another name of it with other parameters (__printf_chk for printf): a handler
-    sees the call as if the target had been called.
+    *like* is the target when *function* is another name of it with other parameters (__printf_chk for printf): a
+    handler sees the call as if the target had been called.
     """
     places = _Places()
     load: list[str] = ["regs.rsp = (unsigned long)(uintptr_t)stack;"]
@@ -154,7 +154,7 @@ def _copied(places: Sequence[str], name: str, size: int) -> list[tuple[str, str]
 
 
 def _varargs(forward: Forward, hidden: int) -> Iterator[tuple[str, str]]:
-    """A v-twin's words stand where the caller has put them, *hidden* registers later than for the function that is shown.
+    """A v-twin's words stand where the caller has put them, *hidden* registers later than for the function shown.
 
     Of an exec list only argv[0] is shown.
     """
