@@ -35,6 +35,8 @@ from .ring import Findings, Ring
 
 NOBODY = 1 << 16
 """The target of a symbol that the manifest does not have."""
+MOST_CALLS = 1 << 46
+"""Of one ring, believed: months of calls. Sums of hostile counts must not overflow."""
 COUNTED = ("calls", "sampled", "filtered", "suppressed", "lost", "returned")
 
 
@@ -187,7 +189,7 @@ class Accounting:
 
     def ring_ended(self, end: RingEnd) -> None:
         """Add the counts of one ring (or of a segment's calls without a ring) that nobody writes to any more."""
-        counts = {name: end.counts[name].astype(np.int64) for name in COUNTED}
+        counts = {name: np.minimum(end.counts[name], MOST_CALLS).astype(np.int64) for name in COUNTED}
         for name, values in counts.items():
             self._counts[name] += values
         left = counts["calls"] - sum(counts[name] for name in ("sampled", "filtered", "suppressed", "returned"))

@@ -132,15 +132,17 @@ class Drain:
         """
         self._patient = False
         last = first = time.monotonic_ns()
-        while True:
+        before = -1
+        while self._open or before < 0:
+            before = len(self._open)
             chunks = self.poll()
             now = time.monotonic_ns()
-            if chunks:
+            if chunks or before != len(self._open):
                 last = now
+            if chunks:
                 yield chunks
-            elif not self._open:
-                break
-            if now - last > QUIET_NS or now - first > FINISH_NS:
+            tired = now - last > QUIET_NS or now - first > FINISH_NS
+            if tired and not any(entry.ended for entry in self._open.values()):
                 break
             self.pause()
         for entry in self._open.values():
@@ -270,6 +272,8 @@ class Drain:
 
     def _ask(self, entry: _Open, now: int) -> None:
         """Has the last process of this segment ended? What it wrote before is all there, then."""
+        for ring in entry.rings:
+            ring.let_go()  # our own mappings would answer for the program
         mapped = entry.segment.is_mapped()
         if mapped is None:
             mapped = not all(thread_is_dead(*ring.owner) for ring in entry.rings) or not _is_gone(entry.segment.pid)
@@ -303,7 +307,7 @@ def _is_gone(pid: int) -> bool:
 
 def _close(entry: _Open) -> None:
     for ring in entry.rings:
-        ring.close()
+        ring.let_go()
     entry.segment.close()
 
 

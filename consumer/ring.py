@@ -359,7 +359,8 @@ class Ring:
         if self._page:
             self._native.wake(self._page + _WAITING + 4)
 
-    def close(self) -> None:
+    def let_go(self) -> None:
+        """Unmap the page with the futex; it is mapped again when a writer waits."""
         self._native.unmap_page(self._page)
         self._page = 0
 

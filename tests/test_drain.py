@@ -95,6 +95,19 @@ def test_a_segment_that_nobody_maps_is_deleted_and_its_memory_given_back(session
     assert before + used <= session.get("budget") <= before + used + 64 * fields.PAGE
 
 
+def test_a_segment_whose_writer_was_woken_is_deleted_as_well(session: SessionDirectory) -> None:
+    """To wake it, its page was mapped: by us, which must not look like a living program."""
+    reader = Drain(session)
+    builder = SegmentBuilder(session.path)
+    ring = builder.ring(0)
+    ring["waiting"] = 1
+    reader.poll()
+    assert 1 == ring["wake"]
+    builder.die()
+    finished(reader)
+    assert not os.path.exists(builder.path)
+
+
 def test_ten_thousand_short_programs_need_the_room_of_a_few(session: SessionDirectory, soak: bool) -> None:
     """Segments come and go while the session lasts; what they counted is kept."""
     rounds = 10000 if soak else 300
