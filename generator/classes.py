@@ -198,7 +198,7 @@ def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
     if symbol == "prctl":
         return Hook(before=(f"wci_hook_prctl({names[0]}, arg2);",))
     if symbol == "syscall":
-        return Hook(before=(f"wci_hook_syscall((long){names[0]});",))
+        return Hook(before=(f"wci_hook_syscall((long){names[0]}, arg1, arg2);",))
     if symbol in ("longjmp", "_longjmp", "siglongjmp"):
         return Hook(before=(f"wci_handler_longjmp({names[0]});",))
     if symbol == "mlockall":

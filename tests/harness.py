@@ -175,7 +175,7 @@ class Plan:
     """How a program is to be run; see the fields of wc_control."""
 
     policy: int = abi.BLOCK
-    block_ms: int = 100
+    block_ms: int = 10_000  # the reader is slow, and the machine shared
     ring_cells: int = 16384
     rings: int = 256
     string_limit: int = 64

@@ -24,6 +24,7 @@ from wc_intercept.consumer.machine import Native
 INDEX = 0xFFFFFFFF
 PATIENCE = 0.05
 MOST_CELLS = 1 << 15
+MOST_STEPS = 4
 
 
 def next_lap(position: int) -> int:
@@ -110,7 +111,7 @@ class Reader:
 
     def _poll_ring(self, segment: Segment, header: Any, number: int, final: bool) -> int:
         ring, taken = segment.rings[number], 0
-        while True:
+        for _ in range(1 << 30 if final else MOST_STEPS):  # a writer that waits for each cell would hold us here
             before, lines = ring.tail, segment.ring_header(ring)
             if self.overwrite:
                 self._skip_overwritten(ring, lines)
@@ -119,6 +120,7 @@ class Reader:
                 return taken
             if not self.overwrite:
                 self._publish(segment, ring)
+        return taken
 
     def _step(self, segment: Segment, header: Any, number: int, lines: Any, final: bool) -> int:
         """Move tail over one run of records, one filler, or one gap."""

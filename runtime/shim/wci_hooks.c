@@ -104,16 +104,23 @@ turn_quiet(void)
 void
 wci_hook_prctl(int option, unsigned long argument)
 {
-        (void)argument;
         if (option == PR_SET_SECCOMP)
                 turn_quiet();
+        if ((option == PR_SET_SECCOMP && argument == SECCOMP_MODE_STRICT) ||
+            (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV))
+                wci_clock_freeze();
 }
 
 void
-wci_hook_syscall(long number)
+wci_hook_syscall(long number, unsigned long first, unsigned long second)
 {
-        if (number == SYS_seccomp)
-                turn_quiet();
+        if (number == SYS_prctl)
+                wci_hook_prctl((int)first, second);
+        if (number != SYS_seccomp)
+                return;
+        turn_quiet();
+        if (first == SECCOMP_SET_MODE_STRICT)
+                wci_clock_freeze();
 }
 
 /* mlockall would fault in and lock every ring: give up those that nobody has claimed. */

@@ -20,7 +20,7 @@ WCI_HIDDEN uint32_t wci_environment_more(char *const *environment);
 WCI_HIDDEN char *const *wci_environment_with(char *const *environment, char **room);
 
 WCI_HIDDEN void wci_hook_prctl(int option, unsigned long argument);
-WCI_HIDDEN void wci_hook_syscall(long number);
+WCI_HIDDEN void wci_hook_syscall(long number, unsigned long first, unsigned long second);
 WCI_HIDDEN void wci_hook_mlockall(void);
 
 WCI_HIDDEN void *wci_early_alloc(size_t size, size_t align);

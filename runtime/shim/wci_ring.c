@@ -12,14 +12,20 @@
 #include <time.h>
 
 #define WCI_DEAD_NS 200000000ull
+#define WCI_PAUSE_NS 20u /* about what a pause instruction takes, where no clock may be asked */
 #define WCI_SLICE_NS 2000000ull
 #define WCI_STUCK_NS 5000000000ull /* R4: no consumer, however alive it looks, may hold a program longer */
 
 static bool
+fits_before(uint64_t tail, uint64_t head, uint32_t cells)
+{
+        return (int64_t)(tail + wci_ring_slack() - (head + cells)) >= 0;
+}
+
+static bool
 has_room(const struct wci_ring *ring, uint64_t head, uint32_t cells)
 {
-        const uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-        return (int64_t)(tail + wci_ring_slack() - (head + cells)) >= 0;
+        return fits_before(__atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), head, cells);
 }
 
 /* Close the lap: FILLER over what is left of it, then head at the next lap's start. */
@@ -178,8 +184,11 @@ wait_for_room(struct wci_ring *ring, uint64_t head, uint32_t cells, enum wci_los
         uint64_t now = wci_monotonic_ns();
         struct wci_stall stall = {now, now, ring->tail, wci_control->heartbeat};
         wci_add_unlocked(&ring->stalls, 1);
-        while (!has_room(ring, head, cells)) {
+        for (;;) {
+                /* One tail for both questions: at one that has just come up to head, the cell is not open but free. */
                 const uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+                if (fits_before(tail, head, cells))
+                        return true;
                 if (tail_is_open(ring, tail)) {
                         *reason = WCI_LOSS_NESTED;
                         return false;
@@ -188,12 +197,11 @@ wait_for_room(struct wci_ring *ring, uint64_t head, uint32_t cells, enum wci_los
                         __builtin_ia32_pause();
                 else
                         sleep_until_read(ring, tail);
-                now = wci_monotonic_ns();
+                now = wci_clock_kind == WCI_CLOCK_FROZEN && wci_quiet ? now + WCI_PAUSE_NS : wci_monotonic_ns();
                 stall_note_progress(&stall, __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), now);
                 if (stall_is_spent(ring, &stall, now) || wci_consumer_is_dead(now) || wci_turned_off())
                         return false;
         }
-        return true;
 }
 
 static bool

@@ -31,7 +31,9 @@ WCI_HIDDEN uint64_t wci_monotonic_ns(void);
 WCI_HIDDEN int *wci_errno_location(void);
 
 WCI_HIDDEN bool wci_segment_open(const char *session);
+#define WCI_CLOCK_FROZEN 2u /* wci_clock_kind, besides enum wci_clock */
 WCI_HIDDEN void wci_clock_init(void);
+WCI_HIDDEN void wci_clock_freeze(void);
 WCI_HIDDEN void wci_resolve_all(void);
 WCI_HIDDEN void *wci_dlopen(const char *name, int flags);
 WCI_HIDDEN char *wci_dlerror(void);

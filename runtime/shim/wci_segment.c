@@ -19,6 +19,7 @@
 
 struct wci_segment *wci_segment;
 uint32_t wci_clock_kind;
+static uint64_t frozen_clock;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 void
@@ -52,16 +53,33 @@ uint64_t
 wci_monotonic_ns(void)
 {
         struct timespec now = {0, 0};
-        if (real_clock_gettime != NULL)
+        if (wci_clock_kind == WCI_CLOCK_FROZEN && wci_quiet)
+                return 0;
+        if (real_clock_gettime != NULL && wci_clock_kind != WCI_CLOCK_FROZEN)
                 real_clock_gettime(CLOCK_MONOTONIC, &now);
         else if (!wci_quiet)
                 wci_syscall3(SYS_clock_gettime, CLOCK_MONOTONIC, &now, 0);
         return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/*
+ * From here on no thread reads a clock: where a program has asked for SIGSEGV at rdtsc, as strict seccomp does, the
+ * vDSO's clocks raise it too. Time stands still then.
+ */
+void
+wci_clock_freeze(void)
+{
+        if (wci_control == NULL || wci_clock_kind == WCI_CLOCK_FROZEN)
+                return;
+        frozen_clock = wci_clock();
+        wci_clock_kind = WCI_CLOCK_FROZEN;
+}
+
 WCI_COLD uint64_t
 wci_clock_slow(void)
 {
+        if (wci_clock_kind == WCI_CLOCK_FROZEN)
+                return frozen_clock;
         const int error = errno;
         const uint64_t now = wci_monotonic_ns();
         errno = error;

@@ -30,6 +30,7 @@ loop(void *number)
                         (void)!write(null, words, sizeof words);
                 }
         }
+        pthread_barrier_wait(&barrier); /* all have been alive at once */
         return NULL;
 }
 
