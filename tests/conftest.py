@@ -112,6 +112,31 @@ def run_tool(name: str, *args: Any, **options: Any) -> subprocess.CompletedProce
 
 
 @pytest.fixture(scope="session")
+def all_but_the_hottest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shim of ``*``: all of libc and libm but malloc's family and mem*, str*, wcs*."""
+    return _kept_shim([{"func_name": "*"}], tmp_path_factory.mktemp("all"))
+
+
+@pytest.fixture(scope="session")
+def every_function(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shim of every function of libc and libm, each by its name."""
+    from wc_intercept.generator.elf import Library
+    from wc_intercept.generator.host import host
+
+    names = {name for path in (host().libc_path, host().libm_path) for name in Library.read(path).exports}
+    return _kept_shim([{"func_name": name} for name in sorted(names)], tmp_path_factory.mktemp("every"))
+
+
+def _kept_shim(funcs: list[dict[str, str]], folder: Path) -> Path:
+    """Build by way of the cache: these take a minute. $WC_TEST_CACHE keeps them from one run to the next."""
+    from wc_intercept.generator.build import build
+    from wc_intercept.generator.config import parse
+
+    cache = os.environ.get("WC_TEST_CACHE")
+    return build(parse(json.dumps({"funcs": funcs}), "config.json"), cache=Path(cache) if cache else None).path
+
+
+@pytest.fixture(scope="session")
 def wc_gen() -> Run:
     return lambda *args, **options: run_tool("wc-gen", *args, **options)
 
