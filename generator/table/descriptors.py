@@ -38,7 +38,7 @@ flock(fd:fd, operation:flags=flock) -> | -1
 lockf lockf64(fd:fd, cmd:enum=lockf, len) -> | -1
 copy_file_range(fd_in:fd, off_in:inout, fd_out:fd, off_out:inout, len:size, flags) -> size | -1
 sendfile sendfile64(out_fd:fd, in_fd:fd, offset:inout, count:size) -> size | -1
-splice(fd_in:fd, off_in:inout, fd_out:fd, off_out:inout, len:size, flags:flags=splice) -> size | -1
+splice(fd_in:fd, off_in:inout if len, fd_out:fd, off_out:inout if len, len:size, flags:flags=splice) -> size | -1
 tee(fd_in:fd, fd_out:fd, len:size, flags:flags=splice) -> size | -1
 vmsplice(fd:fd, iov:in+[nr_segs*sizeof], nr_segs, flags:flags=splice) -> size | -1
 isatty(fd:fd) -> | zero
@@ -84,7 +84,7 @@ lio_listio lio_listio64(mode:enum=lio, aiocb_list:in[nitems*sizeof], nitems, sev
 
 # Terminals
 tcgetattr(fd:fd, termios_p:out) -> | -1
-tcsetattr(fd:fd, optional_actions:enum=tcsetattr, termios_p:in+) -> | -1
+tcsetattr(fd:fd, optional_actions:enum=tcsetattr, termios_p:in) -> | -1
 tcsendbreak(fd:fd, duration) -> | -1
 tcdrain(fd:fd) -> | -1
 tcflush(fd:fd, queue_selector:enum=tcflush) -> | -1
@@ -99,16 +99,16 @@ unlockpt(fd:fd) -> | -1
 ptsname(fd:fd) -> str! | NULL
 ptsname_r(fd:fd, buf:outstr[buflen], buflen:size) -> errno | errno
 __ptsname_r_chk(fd:fd, buf:outstr[buflen], buflen:size, nreal:size) -> errno | errno
-openpty(amaster:out of fd, aslave:out of fd, name:outstr, termp:in+, winp:in+) -> | -1
+openpty(amaster:out of fd, aslave:out of fd, name:outstr, termp:in, winp:in) -> | -1
 forkpty(amaster:out of fd if ret, name:outstr if ret, termp:in, winp:in) -> pid | -1 %process
 login_tty(fd:fd) -> | -1
 %:
-cfgetispeed(termios_p:in!) -> enum=speed
-cfgetospeed(termios_p:in!) -> enum=speed
-cfsetispeed(termios_p:inout, speed:enum=speed) -> | -1
-cfsetospeed(termios_p:inout, speed:enum=speed) -> | -1
-cfsetspeed(termios_p:inout, speed:enum=speed) -> | -1
-cfmakeraw(termios_p:inout!) ->
+cfgetispeed(termios_p:in) -> enum=speed
+cfgetospeed(termios_p:in) -> enum=speed
+cfsetispeed(termios_p:inout?, speed:enum=speed) -> | -1
+cfsetospeed(termios_p:inout?, speed:enum=speed) -> | -1
+cfsetspeed(termios_p:inout?, speed:enum=speed) -> | -1
+cfmakeraw(termios_p:inout?) ->
 ctermid(s) -> str!
 sync() ->
 """

@@ -1,7 +1,7 @@
 """Processes, credentials, scheduling, limits, the system, users and groups.
 
-waitpid leaves wstatus alone when it returns 0. system() says nothing when its command could not be read: only the child
-failed. getpwnam and its like give NULL without an error for a user who is not there.
+waitpid leaves wstatus alone when it returns 0. system() and posix_spawnp() say nothing when their command could not be
+read: only the child failed. getpwnam and its like give NULL without an error for a user who is not there.
 """
 
 TEXT = """
@@ -18,7 +18,7 @@ execle(pathname:path, arg:str, ...) -> | -1 %file
 execlp(file:path, arg:str, ...) -> | -1 %file
 fexecve(fd:fd, argv:strv, envp:strv) -> | -1 %desc
 posix_spawn(pid:out of pid, path:path+, file_actions, attrp, argv:strv, envp:strv) -> errno | errno %file
-posix_spawnp(pid:out of pid, file:path+, file_actions, attrp, argv:strv, envp:strv) -> errno | errno %file
+posix_spawnp(pid:out of pid, file:path?, file_actions, attrp, argv:strv, envp:strv) -> errno | errno %file
 exit(status) ->
 _exit _Exit(status) ->
 quick_exit(status) ->
@@ -28,7 +28,7 @@ waitpid(pid:pid, wstatus:out if ret, options:flags=wait) -> pid | -1
 waitid(idtype:enum=waitid, id, infop:out?, options:flags=wait) -> | -1
 wait3(wstatus:out if ret, options:flags=wait, rusage:out if ret) -> pid | -1
 wait4(pid:pid, wstatus:out if ret, options:flags=wait, rusage:out if ret) -> pid | -1
-system(command:str^) -> | -1
+system(command:str) -> | -1
 kill(pid:pid, sig:signal) -> | -1 %signal
 killpg(pgrp:pid, sig:signal) -> | -1 %signal
 tgkill(tgid:pid, tid:pid, sig:signal) -> | -1 %signal

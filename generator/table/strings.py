@@ -22,10 +22,10 @@ strncat(dest:outstr, src:str![n], n:size) ->
 __strncat_chk(dest:outstr, src:str![n], n:size, destlen:size) ->
 strcmp(s1:str^, s2:str^) ->
 strcoll(s1:str^, s2:str^) ->
-strcasecmp __strcasecmp(s1:str^, s2:str^) ->
+strcasecmp __strcasecmp(s1:str, s2:str) ->
 strncmp(s1:str[n], s2:str[n], n:size) ->
 strncasecmp(s1:str[n], s2:str[n], n:size) ->
-strverscmp __strverscmp(s1:str^, s2:str^) ->
+strverscmp __strverscmp(s1:str, s2:str) ->
 strchr index(s:str^, c:char) ->
 strrchr rindex(s:str!, c:char) ->
 strchrnul(s:str^, c:char) ->
@@ -68,18 +68,18 @@ memmem(haystack:in[haystacklen], haystacklen:size, needle:in[needlelen], needlel
 memfrob(s:out![n], n:size) ->
 swab(from, to, n) ->
 
-# Numbers in text. endptr is left alone when the base is not valid
+# Numbers in text: an invalid base leaves both arguments alone
 %:
 atoi(nptr:str^) ->
 atol(nptr:str^) ->
 atoll(nptr:str^) ->
 atof(nptr:str^) ->
-strtol __isoc23_strtol(nptr:str^, endptr:out?, base) ->
-strtoll strtoq __isoc23_strtoll(nptr:str^, endptr:out?, base) ->
-strtoul __isoc23_strtoul(nptr:str^, endptr:out?, base) ->
-strtoull strtouq __isoc23_strtoull(nptr:str^, endptr:out?, base) ->
-strtoimax __isoc23_strtoimax(nptr:str^, endptr:out?, base) ->
-strtoumax __isoc23_strtoumax(nptr:str^, endptr:out?, base) ->
+strtol __isoc23_strtol(nptr:str, endptr:out?, base) ->
+strtoll strtoq __isoc23_strtoll(nptr:str, endptr:out?, base) ->
+strtoul __isoc23_strtoul(nptr:str, endptr:out?, base) ->
+strtoull strtouq __isoc23_strtoull(nptr:str, endptr:out?, base) ->
+strtoimax __isoc23_strtoimax(nptr:str, endptr:out?, base) ->
+strtoumax __isoc23_strtoumax(nptr:str, endptr:out?, base) ->
 strtod(nptr:str^, endptr:out) ->
 strtof(nptr:str^, endptr:out) ->
 strtold(nptr:str^, endptr:out) ->
@@ -100,8 +100,8 @@ wmemmove(dest:out![n*sizeof], src, n:size) ->
 wmemset(wcs, wc:char, n:size) ->
 wmemcmp(s1:in[n*sizeof], s2:in[n*sizeof], n:size) ->
 wmemchr(s:in[n*sizeof], c:char, n:size) ->
-wcslen(s:in![(ret+1)*sizeof]) -> size
-wcsnlen(s:in![ret*sizeof], maxlen:size) -> size
+wcslen(s:in[(ret+1)*sizeof]) -> size
+wcsnlen(s:in[ret*sizeof], maxlen:size) -> size
 wcschr(wcs, wc:char) ->
 wcsrchr(wcs, wc:char) ->
 wcstol __isoc23_wcstol(nptr, endptr:out?, base) ->

@@ -36,17 +36,17 @@ freelocale __freelocale(locobj:consumed) ->
 localeconv() ->
 nl_langinfo(item) -> str!
 nl_langinfo_l __nl_langinfo_l(item, locale) -> str!
-gettext(msgid:str) -> str!
-dgettext(domainname:str, msgid:str) -> str!
-dcgettext __dcgettext(domainname:str, msgid:str, category:enum=locale) -> str!
-ngettext(msgid:str, msgid_plural:str, n) -> str!
-dngettext(domainname:str, msgid:str, msgid_plural:str, n) -> str!
-dcngettext(domainname:str, msgid:str, msgid_plural:str, n, category:enum=locale) -> str!
+gettext(msgid:str) -> str
+dgettext(domainname:str, msgid:str) -> str
+dcgettext __dcgettext(domainname:str, msgid:str, category:enum=locale) -> str
+ngettext(msgid:str, msgid_plural:str, n) -> str
+dngettext(domainname:str, msgid:str, msgid_plural:str, n) -> str
+dcngettext(domainname:str, msgid:str, msgid_plural:str, n, category:enum=locale) -> str
 textdomain(domainname:str) -> str! | NULL
 bindtextdomain(domainname:str, dirname:path?) -> str! | NULL
 bind_textdomain_codeset(domainname:str, codeset:str) -> str!
 catopen(name:str, flag) -> | MAP_FAILED
-catgets(catalog, set_number, message_number, message:str) -> str!
+catgets(catalog, set_number, message_number, message:str) -> str
 catclose(catalog:consumed) -> | -1
 
 # Characters and their encodings

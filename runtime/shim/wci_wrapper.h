@@ -68,10 +68,11 @@ wci_capture_room(const void *room, uint32_t length)
 
 /*
  * fwrite has copied all of its bytes into the stream's buffer: it hands whole blocks to the kernel, and nothing smaller
- * than a block, unless the buffer is smaller than 128 bytes (an unbuffered stream). A macro: not every file has FILE.
+ * than a block, unless the buffer is smaller than 128 bytes (an unbuffered stream). Of no bytes at all it does not even
+ * look at the stream. A macro: not every file has FILE.
  */
 #define wci_stdio_took(stream, bytes, all)                                                                                 \
-        ((all) && (stream)->_IO_buf_end - (stream)->_IO_buf_base >= 128 &&                                                 \
+        ((bytes) != 0 && (all) && (stream)->_IO_buf_end - (stream)->_IO_buf_base >= 128 &&                                \
          (uint64_t)(bytes) < (uint64_t)((stream)->_IO_buf_end - (stream)->_IO_buf_base))
 
 #endif
