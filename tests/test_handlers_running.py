@@ -104,6 +104,53 @@ def test_a_handler_may_jump_within_itself(handled: Handled) -> None:
     assert 1 == len(handled(handlers, RAND, target("rand", "h"), "getppid").of("getppid"))
 
 
+def test_handlers_survive_a_storm_of_signals_that_jump_out_of_them(handled: Handled, soak: bool) -> None:
+    """R3: 10,000 jumps a second, most of them out of a handler; nothing is silenced, the account still holds."""
+    handler = one("unistd.h", "for (int i = 0; i < 20; i++) getppid();")
+    jumps = "20000" if soak else "1000"
+    drop = {"ring": {"on_full": "drop"}}
+    watched = (target("rand", "h", "h"), "getppid")
+    ran = handled(handler, "handler_storm.c", *watched, arguments=(jumps,), options=("--summary",), **drop)
+    assert [f"{jumps} jumps, 1"] == ran.lines
+    assert 1 == len(ran.of("getppid")), ran.said
+    assert "suppressed" in ran.said
+
+
+def test_handlers_in_a_vfork_child_get_its_pid(handled: Handled) -> None:
+    handler = one("stdio.h", 'dprintf(1, "%d in %d\\n", (int)regs->rax, pid);')
+    ran = handled(handler, "handler_vfork.c", target("execl", "h", "h"))
+    child = ran.lines[-1].split()[1].rstrip(",")
+    assert [f"0 in {child}", f"-1 in {child}", f"0 in {child}", f"child {child}, status 9"] == ran.lines
+    assert [int(child)] * 2 == [call["pid"] for call in ran.of("execl")]
+
+
+def test_a_thread_may_be_cancelled_in_a_handler(handled: Handled) -> None:
+    program = """
+    #include <pthread.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static void *work(void *arg) { rand(); return arg; }
+    int main(void)
+    {
+            void *result = NULL;
+            for (int i = 0; i < 50; i++) {
+                    pthread_t thread;
+                    pthread_create(&thread, NULL, work, NULL);
+                    pthread_cancel(thread);
+                    pthread_join(thread, &result);
+                    getppid();
+            }
+            printf("cancelled %d\\n", result == PTHREAD_CANCELED);
+            return 0;
+    }
+    """
+    handler = one("unistd.h", "pause();")
+    ran = handled(handler, program, target("rand", "h"), "getppid", flags=("-pthread",))
+    assert ["cancelled 1"] == ran.lines
+    assert 50 == len(ran.of("getppid"))
+
+
 def test_a_handler_that_crashes_is_the_programs_crash(handled: Handled) -> None:
     ran = handled(one("", "*(volatile int *)8 = pid;"), RAND, target("rand", "h"))
     assert -signal.SIGSEGV == ran.status
