@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 from conftest import BIN, Run
+from handling import Handled, handled, main, one, target
+
+__all__ = ["handled"]  # a fixture
 
 ORIGINAL = Path(__file__).parent / "data" / "original"
 INCLUDE = Path(__file__).parent.parent / "runtime" / "include"
@@ -163,6 +166,62 @@ def test_d1_a_config_with_only_system_calls_is_not_silently_ignored(tmp_path: Pa
     ran = run_config(tmp_path, wc_run, '{"syscalls": [{"syscall_id": 1}]}', "-e", "/bin/true")
     assert 125 == ran.returncode
     assert "syscall 1" in ran.stderr
+
+
+MEMORY = main(
+    "stdio.h stdlib.h string.h",
+    """
+    long words[6] = {-1, 0x0807060504030201, 0x100f0e0d0c0b0a09, 3, 4, 5};
+    void (*volatile release)(void *) = free;
+    void *volatile place = memcpy(malloc(sizeof words), words, sizeof words);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    release(place);
+    """,
+)
+
+
+def test_d5_what_an_enter_handler_sees_and_sets_is_the_call_itself(handled: Handled) -> None:
+    """The original ran it behind the function's first instruction, and setting registers ran that once more."""
+    body = "struct user_regs_struct mine; GetRegs(pid, &mine); mine.rdi += 2; SetRegs(pid, &mine);"
+    handler = one("wc_ptrace.h", body)
+    program = main("stdio.h stdlib.h", 'for (int i = 0; i < 3; i++) printf("%d\\n", abs(i));')
+    ran = handled(handler, program, target("abs", "h"), flags=("-fno-builtin",))
+    assert ["2", "3", "4"] == ran.lines
+
+
+def test_d12_minus_one_is_a_value_and_a_bad_address_an_error(handled: Handled) -> None:
+    body = """
+    errno = 0;
+    const long word = PeekLong(pid, (long)regs->rdi);
+    printf("%ld, errno %d\\n", word, errno);
+    const int bad = PeekInt(pid, 8);
+    printf("%d, errno %d\\n", bad, errno == EFAULT);
+    """
+    ran = handled(one("wc_ptrace.h", body), MEMORY, target("free", "h"), flags=("-fno-builtin",))
+    assert ["-1, errno 0", "-1, errno 1"] == ran.lines[:2]
+
+
+def test_d12_data_of_any_length_is_read_in_order(handled: Handled) -> None:
+    body = """
+    unsigned char data[16] = {0};
+    const int done = PeekData(pid, (long)regs->rdi + 8, 13, (char *)data);
+    printf("%d:", done);
+    for (int i = 0; i < 16; i++)
+            printf(" %d", data[i]);
+    printf("\\n%d %d\\n", PeekData(pid, (long)regs->rdi, 0, (char *)data), PeekData(pid, 8, 4, (char *)data));
+    """
+    ran = handled(one("wc_ptrace.h", body), MEMORY, target("free", "h"), flags=("-fno-builtin",))
+    assert ["1: 1 2 3 4 5 6 7 8 9 10 11 12 13 0 0 0", "-1 -1"] == ran.lines[:2]
+
+
+def test_d12_a_poke_writes_the_value_and_nothing_beside_it(handled: Handled) -> None:
+    body = """
+    const long at = (long)regs->rdi + 8;
+    bool done = PokeChar(pid, at, 0x11) && PokeInt(pid, at + 2, -1) && PokeLong(pid, at + 8, 77);
+    printf("%d %lx %ld %d\\n", done, PeekLong(pid, at), PeekLong(pid, at + 8), PokeLong(pid, 8, 1));
+    """
+    ran = handled(one("wc_ptrace.h", body), MEMORY, target("free", "h"), flags=("-fno-builtin",))
+    assert ["1 807ffffffff0211 77 0"] == ran.lines[:1]
 
 
 def test_d10_errors_of_a_config_are_errors(tmp_path: Path, wc_run: Run) -> None:
