@@ -19,16 +19,19 @@ SOURCES := $(shell find generator templates runtime consumer cmake -type f -not 
 # Test programs pass bad pointers on purpose; a file names further flags that it needs behind "lint-flags:".
 FLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-nonnull -Wno-stringop-overread -Wno-stringop-overflow
 
+# Tests that run make must not find that they are below this one.
+ALONE := env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS
+
 .PHONY: demo test lint soak bench clean
 
 demo: $(VENV)/.wheel
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh </dev/null
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh </dev/null
 
 test: $(VENV)/.wheel $(VENV)/.dev
-	$(BIN)/pytest $(TESTS) </dev/null
+	$(ALONE) $(BIN)/pytest $(TESTS) </dev/null
 
 soak: $(VENV)/.wheel $(VENV)/.dev
-	$(BIN)/pytest --soak $(TESTS) </dev/null
+	$(ALONE) $(BIN)/pytest --soak $(TESTS) </dev/null
 
 bench: $(VENV)/.wheel
 	$(BIN)/python -m benchmarks </dev/null

@@ -88,6 +88,16 @@ def _include_dir() -> str:
     return f"{Path(__file__).parent.parent / 'runtime' / 'include'}\n"
 
 
+def _cmake_dir() -> str:
+    import wc_intercept  # what CMake has installed lies in its own folder of the package
+
+    folders = (Path(folder) / "_native" / "cmake" for folder in wc_intercept.__path__)
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
+        raise UserError("the CMake package is not installed", try_="pip install wc-intercept")
+    return f"{found}\n"
+
+
 @click.command(TOOL, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", metavar="[CONFIG|PROG]", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Write the library; FILE.c: its source (and FILE_*).")
@@ -96,6 +106,7 @@ def _include_dir() -> str:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of --explain and --list.")
 @_printing("--schema", _schema, "Print the JSON Schema of a config.")
 @_printing("--include-dir", _include_dir, "Print where the headers for handlers are.")
+@_printing("--cmake-dir", _cmake_dir, "Print where the CMake package is, for find_package(wc_intercept).")
 @_printing("--version", _version, "Print the version.")
 def command(what: str | None, output: str | None, explain: bool, listing: bool, form: str) -> int:
     """Generate a preload library that records the calls named in CONFIG."""
