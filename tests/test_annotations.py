@@ -290,7 +290,7 @@ def library_path(soname: str) -> Path:
 
 def test_sets_have_the_names_of_strace_and_ours() -> None:
     strace = (
-        "%file %process %network %signal %ipc %desc %memory %creds %stat %lstat %fstat %%stat %statfs %fstatfs %%statfs"
+        "%file %process %network %net %pure %signal %ipc %desc %memory %creds %stat %lstat %fstat %%stat %statfs %fstatfs %%statfs"
     )
     assert set() == {*strace.split(), "%clock", "%stdio", "%thread", "%dl"} - CALL_SETS.keys()
 

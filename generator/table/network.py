@@ -5,7 +5,7 @@ accept and its like say how long the address was, not how much of it fitted: it 
 """
 
 TEXT = """
-%network:
+%network %net:
 socket(domain:enum=socket_domain, type:flags=socket_type, protocol:enum=ipproto) -> fd | -1
 socketpair(domain:enum=socket_domain, type:flags=socket_type, protocol:enum=ipproto, sv:out[2*sizeof] of fd) -> | -1
 bind(sockfd:fd, addr:in+[addrlen] of sockaddr, addrlen:size) -> | -1

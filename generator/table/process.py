@@ -94,6 +94,7 @@ initgroups(user:str, group:gid) -> | -1
 getgrouplist(user:str, group:gid, groups:out[ret*sizeof] of gid, ngroups:inout) -> | -1
 group_member(gid:gid) ->
 %creds += capget capset
+%pure += getegid geteuid getgid getpgrp getpid getppid gettid getuid
 
 # Scheduling and limits
 %:
