@@ -70,7 +70,7 @@ def enum(names: Names, bits: int) -> Words:
             if plain & mask == value:
                 rest = plain & ~mask
                 return f"{name}|{rest:#x}" if rest else name
-        return str(number) if number < 0 else f"{number:#x}"
+        return str(number) if number <= 0 else f"{number:#x}"
 
     return Words(word)
 
