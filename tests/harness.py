@@ -190,6 +190,8 @@ class Plan:
     env: dict[str, str] = field(default_factory=dict)
     preload_before: str = ""
     preload_after: str = ""
+    reads: Callable[[], bool] = lambda: True
+    """Whether the reader still lives: it neither reads nor beats when not."""
     wait_all: bool = False
     """Wait for what the program leaves running."""
     cwd: Path | str | None = None
@@ -260,10 +262,12 @@ def _follow(process: subprocess.Popen[bytes], session: SessionDirectory, reader:
     deadline = time.monotonic() + MOST_SECONDS
     while process.poll() is None or (plan.wait_all and _is_mapped(reader)):
         assert time.monotonic() < deadline, "the program hangs"
-        session.beat()
         if plan.tick:
             plan.tick(process, session)
-        if plan.live and plan.policy != abi.OVERWRITE and reader.poll() > 1000:
+        lives = plan.reads()
+        if lives:
+            session.beat()
+        if lives and plan.live and plan.policy != abi.OVERWRITE and reader.poll() > 1000:
             continue
         time.sleep(0.0005)
     if plan.wait_all:

@@ -214,7 +214,7 @@ make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells
         if (wci_control->policy == WCI_BLOCK && !drops && ring->budget_tail != tail &&
             wait_for_room(ring, head, cells, &reason))
                 return true;
-        if (wci_control->policy != WCI_BLOCK && ring->pending_lost % 4096 == 0)
+        if (ring->pending_lost % 4096 == 0)
                 wci_consumer_is_dead(wci_monotonic_ns());
         if (__atomic_load_n(&wci_control->closed, __ATOMIC_ACQUIRE))
                 wci_turn_off();
