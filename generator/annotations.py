@@ -30,7 +30,8 @@ MARK changes the proof:
     ~   ... all of it, if the buffer of `stream` is larger: then it was copied there, not given to the kernel (fwrite)
     ?   nothing is proven (an out-parameter that may be left alone); for path: whole like a path, but unproven
 [LENGTH] is in bytes (lengths.py has the grammar): without it one pointee, with it as many as fit; a string's limit.
-"of KIND" is the meaning of what is pointed to: a value's kind, or sockaddr, sigset, bytes (not the C type's members).
+"of KIND" is the meaning of what is pointed to: a value's kind, or sockaddr, sigset, bytes (not the C type's members);
+of an outstr, pointer: what is written is the address of the string (getline's lineptr).
 "if LENGTH": only when that is positive (fgets' s if ret).
 
 A line "%set %set:" gives sets to all lines behind it, "%:" to none. "%set += NAME..." puts functions in a set without
@@ -53,11 +54,9 @@ from .manifest import Names
 from .model import Annotation, Role
 from .table.names import KERNEL_HEADERS, NAME_SETS, Entry
 
-VALUES = frozenset(
-    "fd dirfd pid uid gid mode flags enum signal size errno char time clockid".split()
-)
+VALUES = frozenset("fd dirfd pid uid gid mode flags enum signal size errno char time clockid".split())
 POINTERS = frozenset("path str in out outstr inout strv consumed".split())
-POINTEES = frozenset({"sockaddr", "sigset", "bytes"})
+POINTEES = frozenset({"sockaddr", "sigset", "bytes", "pointer"})
 FAILURES = frozenset({"", "-1", "NULL", "<0", "EOF", "nonzero", "zero", "errno", "MAP_FAILED", "SIG_ERR"})
 IMPLIED_NAMES = {"signal": "signal", "clockid": "clockid", "dirfd": "dirfd"}
 """Kinds of value whose set of names follows from the kind."""
@@ -85,7 +84,7 @@ def parse_role(text: str) -> Role:
     if kind not in POINTERS:
         raise ValueError(f"role {text!r}: no kind named {kind!r}")
     element = match["element"] or ""
-    if element and element not in VALUES | POINTEES:
+    if element and (element not in VALUES | POINTEES or (element == "pointer") != (kind == "outstr")):
         raise ValueError(f"role {text!r}: nothing points to a {element!r}")
     names = match["element_names"] or IMPLIED_NAMES.get(element, "")
     if match["condition"] and kind not in ("out", "outstr", "inout"):

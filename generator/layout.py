@@ -259,7 +259,8 @@ class _Builder:
             self.room += TEXTS_ROOM
             return "texts", None, made, made
         if role.kind == "outstr":
-            made = text(c, limit, self.proof("true") if role.proven else "false", self.within(role))
+            string = f"*{c}" if role.element == "pointer" else c
+            made = text(string, limit, self.proof("true") if role.proven else "false", self.within(role))
             return "text", None, after_success(made, c, "true" if role.always else succeeded), ""
         if role.kind in ("in", "out", "inout"):
             return self.capture_memory(role, type_, c, succeeded)

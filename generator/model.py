@@ -119,7 +119,7 @@ class Role:
     success)."""
     element: str = ""
     """Meaning of what is pointed to: a value's kind (names are then its set), or sockaddr, sigset (the 8 bytes that the
-    kernel knows), bytes; "" is the C type's own."""
+    kernel knows), bytes; pointer: of an outstr, there stands the string's address; "" is the C type's own."""
     condition: str = ""
     """For out, outstr, inout: an expression as length is; written only if it is positive (waitpid's wstatus)."""
     whole: bool = False

@@ -84,6 +84,7 @@ def test_a_line_may_begin_with_several_names() -> None:
         ("out of enum=sched", Role("out", names="sched", proven="success", element="enum")),
         ("out if ret", Role("out", proven="success", condition="ret")),
         ("outstr[size] if ret", Role("outstr", "size", proven="success", condition="ret")),
+        ("outstr[ret] of pointer", Role("outstr", "ret", proven="success", element="pointer")),
         ("inout", Role("inout", proven="success")),
         ("inout[8] of sigset", Role("inout", "8", proven="success", element="sigset")),
         ("strv", Role("strv")),
@@ -111,6 +112,7 @@ def test_a_role_says_what_is_behind_a_pointer_and_what_proves_it(text: str, role
         "flags=open[4]",
         "out[]",
         "in if ret",
+        "str of pointer",
     ],
 )
 def test_a_role_that_means_nothing_is_refused(text: str) -> None:
@@ -196,7 +198,10 @@ def test_strings_are_of_characters(prototypes: dict[str, Function]) -> None:
     wrong = []
     for name, param, role, function, index in pairs(prototypes):
         pointee = function.params[index].type.pointee
-        if role.kind in ("path", "str", "str!", "outstr") and (pointee is None or pointee.size != 1):
+        pointer = role.element == "pointer"
+        if role.kind in ("path", "str", "str!", "outstr") and (
+            pointee is None or pointee.size != (8 if pointer else 1)
+        ):
             wrong.append((name, param))
     assert [] == wrong
 
@@ -236,7 +241,14 @@ def test_what_a_function_may_not_have_read_is_not_proven(name: str) -> None:
     assert ["" for _ in roles] == [role.proven for role in roles]
 
 
-@pytest.mark.parametrize("name", ["strcmp", "atoi", "fopen", ])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "strcmp",
+        "atoi",
+        "fopen",
+    ],
+)
 def test_a_string_of_which_only_the_first_byte_was_read_proves_its_page(name: str) -> None:
     """R7: what lies on the next page may not be there."""
     roles = [role for parameter, role in TABLE[name].params if role.kind == "str"]
@@ -289,9 +301,7 @@ def library_path(soname: str) -> Path:
 
 
 def test_sets_have_the_names_of_strace_and_ours() -> None:
-    strace = (
-        "%file %process %network %net %pure %signal %ipc %desc %memory %creds %stat %lstat %fstat %%stat %statfs %fstatfs %%statfs"
-    )
+    strace = "%file %process %network %net %pure %signal %ipc %desc %memory %creds %stat %lstat %fstat %%stat %statfs %fstatfs %%statfs"
     assert set() == {*strace.split(), "%clock", "%stdio", "%thread", "%dl"} - CALL_SETS.keys()
 
 

@@ -41,8 +41,8 @@ gets(s:outstr if ret) ->
 __gets_chk(s:outstr if ret, slen:size) ->
 fputs fputs_unlocked(s:str!, stream) -> | EOF
 puts(s:str!) -> | EOF
-getline(lineptr:out if ret+1, n:out if ret+1, stream) -> size
-getdelim __getdelim(lineptr:out if ret+1, n:out if ret+1, delim:char, stream) -> size
+getline(lineptr:outstr[ret] of pointer if ret+1, n:out if ret+1, stream) -> size
+getdelim __getdelim(lineptr:outstr[ret] of pointer if ret+1, n:out if ret+1, delim:char, stream) -> size
 fseek(stream, offset, whence:enum=seek) -> | -1
 fseeko fseeko64(stream, offset, whence:enum=seek) -> | -1
 ftell(stream) -> | -1
@@ -89,10 +89,10 @@ snprintf(str:outstr[size], size:size, format:str+, ...) -> | <0
 __snprintf_chk(str:outstr[size], size:size, flag, slen:size, format:str+, ...) -> | <0
 vsnprintf(str:outstr[size], size:size, format:str+, ap) -> | <0
 __vsnprintf_chk(str:outstr[size], size:size, flag, slen:size, format:str+, ap) -> | <0
-asprintf(strp:out, fmt:str+, ...) -> | <0
-__asprintf_chk(strp:out, flag, fmt:str+, ...) -> | <0
-vasprintf(strp:out, fmt:str+, ap) -> | <0
-__vasprintf_chk(strp:out, flag, fmt:str+, ap) -> | <0
+asprintf(strp:outstr[ret] of pointer, fmt:str+, ...) -> | <0
+__asprintf_chk(strp:outstr[ret] of pointer, flag, fmt:str+, ...) -> | <0
+vasprintf(strp:outstr[ret] of pointer, fmt:str+, ap) -> | <0
+__vasprintf_chk(strp:outstr[ret] of pointer, flag, fmt:str+, ap) -> | <0
 scanf __isoc99_scanf __isoc23_scanf(format:str^, ...) ->
 vscanf __isoc99_vscanf __isoc23_vscanf(format:str^, ap) ->
 fscanf __isoc99_fscanf __isoc23_fscanf(stream, format:str^, ...) ->
