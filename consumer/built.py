@@ -47,11 +47,18 @@ def shim_for_list(names: str, program: str) -> str:
         from wc_intercept.generator.errors import UserError
 
         try:
-            found = note.keep(parse(config_of_list(names), "--trace"), [])
+            found = note.keep(_located(parse(config_of_list(names), "--trace")), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
     return found
+
+
+def _located(config: Config) -> Config:
+    """A list has no lines and columns: its targets are named instead."""
+    from msgspec.structs import replace
+
+    return replace(config, funcs=tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs))
 
 
 def config_of_list(names: str) -> str:

@@ -32,6 +32,7 @@ from .manifest import Coverage, Manifest, decode
 from .model import Plan, Platform
 
 if TYPE_CHECKING:
+    from .headers import Headers
     from .program import Program
 
 PACKAGE = Path(__file__).parent.parent
@@ -99,7 +100,11 @@ def plan(config: Config, platform: Platform | None = None, program: Program | No
     from .policy import plan as decide
 
     libraries = read_libraries(config, platform)
-    headers = Headers.read(config.headers, config.include, platform, running)
+    try:
+        headers = Headers.read(config.headers, config.include, platform, running)
+    except UserError as error:
+        error.at = error.at or _header_at(config, error.what)
+        raise
     made = decide(config, headers, libraries, platform)
     wanted = {line.requested for line in made.coverage if line.status == "unknown"}
     of_program = bool(wanted) and program is not None
@@ -107,6 +112,7 @@ def plan(config: Config, platform: Platform | None = None, program: Program | No
         more = [library for library in _libraries_of(program) if wanted & library.exports.keys()]
         made = decide(config, headers, [*libraries, *more], platform) if more else made
         made = _with(made, (_own(line, program) for line in made.coverage))
+    made = _with(made, (_system_call(line, headers) for line in made.coverage))
     handlers.check(config)
     made = _with(made, _pending(config, made.coverage))
     reported = {(line.requested, line.where) for line in made.coverage}
@@ -143,6 +149,12 @@ def read_libraries(config: Config, platform: Platform) -> list[Library]:
     return [Library.read(path) for path in dict.fromkeys(paths)]
 
 
+def _header_at(config: Config, what: str) -> str:
+    """Return where the config names the header that *what* complains of; nothing when it names none."""
+    named = [i for i, header in enumerate(config.headers) if what.endswith(f" {header}")]
+    return config.where(("headers", named[0]) if named else "headers") if config.headers else ""
+
+
 def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
     """Return the error for a name that nothing knows, with the names it may have meant."""
     name = line.requested
@@ -151,7 +163,7 @@ def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
 
         what, choices = f"no set named '{name}'", set(CALL_SETS)
     else:
-        where = ", ".join(library.soname for library in libraries)
+        where = " or ".join(library.soname for library in libraries)
         what = f"no function matches '{name}'" if set(name) & set("*?[") else f"no function named '{name}' in {where}"
         choices = {export for library in libraries for export in library.exports}
     close = " or ".join(nearest(name, choices, NEAREST_OF))
@@ -275,9 +287,15 @@ def _own(line: Coverage, program: Program) -> Coverage:
     if line.status != "unknown" or line.requested not in program.functions:
         return line
     reason = "it is a function of the program itself: that needs the ptrace engine, which this version does not have"
-    return Coverage(
-        line.requested, status="refused", wrapper="refused", engine="ptrace", reason=reason, where=line.where
-    )
+    return _uncovered(line, "refused", reason)
+
+
+def _system_call(line: Coverage, headers: Headers) -> Coverage:
+    """Say of an unknown name that it is a system call which no function is named after, when it is."""
+    if line.status != "unknown" or headers.constant(f"SYS_{line.requested}") is None:
+        return line
+    reason = "it is a system call, and no function: that needs the ptrace engine, which this version does not have"
+    return _uncovered(line, "refused", reason)
 
 
 def _pending(config: Config, coverage: Sequence[Coverage]) -> Iterator[Coverage]:

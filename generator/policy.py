@@ -149,13 +149,14 @@ class _Planner:
 
     def _own_prototype(self, func: Func) -> Function:
         """Return the prototype that the config gives. Raises UserError."""
+        at = self._config.where(("funcs", self._config.funcs.index(func), "prototype"))
         try:
             function = self._headers.prototype(func.prototype)
         except UserError as error:
-            raise UserError(error.what, func.at, error.why, error.try_) from error
+            raise UserError(error.what, at, error.why, error.try_) from error
         if function.name != func.name:
             why = f"it declares {function.name}"
-            raise UserError(f"the prototype of '{func.name}' is another function's", func.at, why)
+            raise UserError(f"the prototype of '{func.name}' is another function's", at, why)
         return function
 
     def _wrappers(self, chosen: Chosen) -> list[Wrapper]:
@@ -212,7 +213,25 @@ class _Planner:
                 f"its parameters are {', '.join(sorted(known))}" if known else "no prototype of it is known",
                 " or ".join(nearest(wrong[0], known)),
             )
-        return tuple((name, length) for name, length in func.capture if name in known)
+        kept = tuple((name, length) for name, length in func.capture if name in known)
+        usable = [(name, length) for name, length in kept if not self._strangers(func, name, length, wrappers)]
+        return tuple(usable)
+
+    def _strangers(self, func: Func, name: str, length: str, wrappers: Sequence[Wrapper]) -> list[str]:
+        """Return what in a length every name of the function cannot know. Of a named target nothing may: UserError."""
+        shared = set.intersection(*(_length_names(wrapper) for wrapper in wrappers if wrapper.function))
+        wrong = [word for word in re.findall(r"[A-Za-z_]\w*", length) if word not in shared]
+        if wrong and not func.glob and not func.set:
+            shown = "return" if wrong[0] == "ret" else wrong[0]
+            text = re.sub(r"\bret\b", "return", length)
+            raise UserError(
+                f"the length '{text}' is none in {func.name}",
+                self._config.where(("funcs", self._config.funcs.index(func), "capture", name, "bytes")),
+                f"it has no '{shown}'; a length may use {', '.join(sorted(shared - {'ret'}))}"
+                + (" and return" if "ret" in shared else ""),
+                " or ".join(nearest(shown, {"return" if word == "ret" else word for word in shared})),
+            )
+        return wrong
 
     # --- what the C needs --------------------------------------------------------------------------------------------
 
@@ -292,6 +311,12 @@ def _parameter_names(wrapper: Wrapper) -> list[str]:
     own = [param.name for param in wrapper.function.params] if wrapper.function else []
     annotation: Annotation | None = wrapper.annotation
     return own + ([name for name, _ in annotation.params] if annotation else [])
+
+
+def _length_names(wrapper: Wrapper) -> set[str]:
+    """Return what a length may be computed from: the parameters, and the result where there is one."""
+    returns = wrapper.function is not None and wrapper.function.result.kind != "void"
+    return {*_parameter_names(wrapper), *(["ret"] if returns else [])}
 
 
 def _used_names(wrappers: Iterable[Wrapper], headers: Headers) -> tuple[tuple[str, Names], ...]:
