@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from wc_intercept.generator.errors import UserError
+from wc_intercept.generator.errors import UserError, our_bug
 
 from .accounting import Account
 from .chunk import Chunk
@@ -69,10 +69,16 @@ class Lines:
     def finish(self, account: Account) -> None:
         """Wait until everything is formatted. A second SIGTERM says that nobody wants to."""
         self._spool.finish(account.inside)
-        while self._spool.formatter and os.waitpid(self._spool.formatter, os.WNOHANG)[0] == 0:
+        if self._spool.formatter == 0:
+            return
+        pid, status = 0, 0
+        while pid == 0:
             if self._life.hurried:
                 os.kill(self._spool.formatter, 9)
             self._life.wait(0.02)
+            pid, status = os.waitpid(self._spool.formatter, os.WNOHANG)
+        if status and not self._life.hurried:
+            raise our_bug("the formatter failed: the output is not complete", why=f"its wait status is {status}")
 
 
 def follow(given: Options, session: SessionDirectory, log: Log, pid: int, output: int) -> int:

@@ -20,6 +20,7 @@ import os
 import struct
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -126,6 +127,8 @@ class Spool:
                 os.set_blocking(hear, True)
                 Formatter(self._file, self.output).follow(hear)
                 status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         os.close(hear)
