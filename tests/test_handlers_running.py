@@ -124,6 +124,42 @@ def test_handlers_in_a_vfork_child_get_its_pid(handled: Handled) -> None:
     assert [int(child)] * 2 == [call["pid"] for call in ran.of("execl")]
 
 
+def test_a_vfork_child_may_end_in_a_handler(handled: Handled) -> None:
+    """It shares its parent's thread-local storage, in which the handler still seems to run."""
+    program = """
+    #include <stdio.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+    __attribute__((noinline)) static int deep(int n)
+    {
+            volatile char room[512];
+            room[n] = 1;
+            return n ? deep(n - 1) + room[n] : getppid();
+    }
+    int main(void)
+    {
+            int status = 0;
+            if (vfork() == 0)
+                    execl("/bin/true", "true", (char *)NULL);
+            wait(&status);
+            printf("%d %d\\n", WEXITSTATUS(status), deep(20) != 0);
+            return 0;
+    }
+    """
+    ran = handled(one("unistd.h", "_exit(7);"), program, target("execl", "h"), "getppid")
+    assert ["7 1"] == ran.lines
+    assert 1 == len(ran.of("getppid"))
+
+
+@pytest.mark.parametrize("clock", ["two", "one", "none"])
+@pytest.mark.parametrize("record", ["exit", "entry", "both"])
+def test_handlers_run_whatever_is_recorded(handled: Handled, record: str, clock: str) -> None:
+    counted = target("rand", "enter", "leave", record=record, clock=clock)
+    ran = handled("handler_counter.c", RAND, counted, REPORTED, options=("--strict",))
+    assert (0, ["entered 1, left 1"]) == (ran.status, ran.lines)
+    assert 1 == len(ran.of("rand"))
+
+
 def test_a_thread_may_be_cancelled_in_a_handler(handled: Handled) -> None:
     program = """
     #include <pthread.h>

@@ -43,6 +43,7 @@ enter_handler(struct wci_ring *ring, struct user_regs_struct *regs, uintptr_t fr
         wci_tls.suspended = ring;
         wci_tls.regs = regs;
         wci_tls.handler_frame = frame;
+        WCI_ORDER(); /* a signal handler that finds no ring must find out why */
         wci_tls.ring = NULL;
         return before;
 }
@@ -51,6 +52,7 @@ static void
 leave_handler(const struct place *before)
 {
         wci_tls.ring = before->ring;
+        WCI_ORDER();
         wci_tls.handler_frame = before->frame;
         wci_tls.regs = before->regs;
         wci_tls.suspended = before->suspended;
@@ -149,6 +151,15 @@ on_signal_stack(void)
         return (stack.ss_flags & SS_ONSTACK) && wci_tls.handler_frame - base >= stack.ss_size;
 }
 
+/* A vfork child that ends or execs in a handler leaves it to its parent, whose thread-local storage it shares. */
+static bool
+of_a_vfork_child(void)
+{
+        const struct wci_ring *ring = wci_tls.suspended;
+        return wci_tls.vfork != NULL && ring != NULL && !wci_quiet &&
+               (uint32_t)wci_syscall0(SYS_getpid) != ring->record_pid;
+}
+
 /*
  * Calls that a handler makes come from deeper frames than its own; one from a shallower frame shows that the handler was
  * left by siglongjmp or an exception, unless it comes from a signal handler on a stack of its own.
@@ -156,6 +167,8 @@ on_signal_stack(void)
 bool
 wci_handler_left(uintptr_t frame)
 {
+        if (WCI_UNLIKELY(of_a_vfork_child()))
+                return true;
         return frame > wci_tls.handler_frame && !on_signal_stack();
 }
 
