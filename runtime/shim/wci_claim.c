@@ -53,7 +53,7 @@ ring_prepare(struct wci_ring *ring)
         ring->slack = wci_ring_slack();
         ring->budget_tail = UINT64_MAX; /* no position: nothing is spent yet */
         ring->budget_tail = WCI_NO_TAIL;
-        ring->capacity = wci_segment->ring_cells;
+        __atomic_store_n(&ring->capacity, wci_segment->ring_cells, __ATOMIC_RELEASE);
         return true;
 }
 

@@ -57,7 +57,7 @@ lap_extend(struct wci_ring *ring)
                 ring->ready = upto;
         } else {
                 wci_degrade(WCI_LOSS_MEMORY);
-                ring->capacity = ring->ready;
+                __atomic_store_n(&ring->capacity, ring->ready, __ATOMIC_RELEASE);
         }
 }
 
@@ -182,7 +182,8 @@ static bool
 wait_for_room(struct wci_ring *ring, uint64_t head, uint32_t cells, enum wci_loss *reason)
 {
         uint64_t now = wci_monotonic_ns();
-        struct wci_stall stall = {now, now, ring->tail, wci_control->heartbeat};
+        struct wci_stall stall = {now, now, __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE),
+                                  __atomic_load_n(&wci_control->heartbeat, __ATOMIC_RELAXED)};
         wci_add_unlocked(&ring->stalls, 1);
         for (;;) {
                 /* One tail for both questions: at one that has just come up to head, the cell is not open but free. */
