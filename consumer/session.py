@@ -70,7 +70,7 @@ class SessionDirectory:
         self.path = path
         self.head, self.words, self.json = stored
         self._lock, self._control, self._owner = lock, control, os.getpid()
-        self._warned = 0
+        self._warned, self._said = 0, set[str]()
         values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
         self.policy, self.clock, self.budget = values["policy"], values["clock"], self.get("budget")
         self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
@@ -140,15 +140,18 @@ class SessionDirectory:
         self._put("budget", self.budget)
 
     def warnings(self) -> list[str]:
-        """Return what programs had to say (about their handlers) since the last look."""
+        """Return what programs had to say (about their handlers) since the last look, but nothing twice."""
         try:
             with open(os.path.join(self.path, WARNINGS), "rb") as file:
                 file.seek(self._warned)
                 said = file.read(MOST_WARNING_BYTES)
         except OSError:
             return []
-        self._warned += len(said)
-        return said.decode("utf-8", "replace").splitlines()
+        whole = said[: said.rfind(b"\n") + 1]
+        self._warned += len(whole)
+        new = [line for line in dict.fromkeys(whole.decode("utf-8", "replace").splitlines()) if line not in self._said]
+        self._said.update(new)
+        return new
 
     def close(self) -> None:
         """Switch every target off and the session closed: from here on wrappers pass through."""

@@ -110,3 +110,15 @@ def test_a_handler_needs_a_library(tmp_path: Path, wc_gen: Run) -> None:
 def test_a_handlers_name_is_an_identifier(refused: Callable[..., str]) -> None:
     """Nothing else reaches generated C."""
     assert "a C identifier" in refused("h.so", "on_rand; int x")
+
+
+def test_a_handler_that_is_missing_is_named_once_and_the_rest_runs(
+    tmp_path: Path, compile_c: Compile, wc_run: Run
+) -> None:
+    """Configs of the original name handlers that their library does not have; every image that is exec'd misses them."""
+    funcs = [{"func_name": "getpid", "back_enter": "blank"}, {"func_name": "getppid", "back_exit": "on_rand"}]
+    config = {"library_path": str(compile_c(HANDLER, "-shared", "-fPIC")), "funcs": funcs}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ran = wc_run("-c", "config.json", "-o", "calls.txt", "sh", "-c", "true; /bin/true; /bin/true", cwd=tmp_path)
+    assert (0, 1) == (ran.returncode, ran.stderr.count("the handler library has no function named blank"))
+    assert "getppid()" in (tmp_path / "calls.txt").read_text()
