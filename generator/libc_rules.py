@@ -105,6 +105,9 @@ STRING_STEMS = ("mem", "str", "wcs", "wmem", "stp", "wcp", "rawmem", "bcmp", "bc
 NOT_STRING = frozenset({"memfd_create"})
 """Begins like one of STRING_STEMS and is a system call."""
 
+FAMILY_SETS = frozenset({"%alloc", "%string", "%wide"})
+"""Sets that name these families: whoever asks for one asks for them."""
+
 # --- wrapper classes -------------------------------------------------------------------------------------------------
 
 _CALLER = "it looks at the address that it returns to, which must stay its caller's"

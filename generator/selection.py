@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 
 from .aliases import Aliases, bare, variant_base
 from .config import Config, Func
-from .libc_rules import INTERNAL, MALLOC_FAMILY, NOT_STRING, REFUSED, STRING_STEMS
+from .libc_rules import FAMILY_SETS, INTERNAL, MALLOC_FAMILY, NOT_STRING, REFUSED, STRING_STEMS
 
 
 @dataclass(slots=True)
@@ -124,8 +124,7 @@ class _Selector:
         matches = self._matches(func)
         if isinstance(matches, str):
             return Answer(func, unknown=matches)
-        prefix = literal_prefix(func.name) if func.glob else ""
-        left_out = [m for m in matches if (stem := family_stem(m)) and not prefix.startswith(stem)]
+        left_out = [] if func.set in FAMILY_SETS else _unasked(matches, literal_prefix(func.name) if func.glob else "")
         wanted = [m for m in matches if m not in set(left_out) and self._owner.get(m) not in exact]
         excluded = [m for m in wanted if self._excluded(m) or self._excluded(self._aliases.canonical(m))]
         targets = []
@@ -188,6 +187,11 @@ class _Selector:
             elif fnmatchcase(name, pattern):
                 return True
         return False
+
+
+def _unasked(matches: Iterable[str], prefix: str) -> list[str]:
+    """Return those of malloc's family and the strings' that *prefix* does not name."""
+    return [match for match in matches if (stem := family_stem(match)) and not prefix.startswith(stem)]
 
 
 def _either(sonames: Iterable[str]) -> str:

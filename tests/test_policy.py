@@ -295,6 +295,11 @@ def test_a_set_takes_what_libc_exports_of_it(planned: Planned) -> None:
     assert "read" not in names
 
 
+def test_a_set_that_names_the_heap_or_strings_takes_them(planned: Planned) -> None:
+    assert {"malloc", "free", "realloc"} <= set(targets(planned("%alloc")))
+    assert {"strlen", "memcpy", "strdup"} <= set(targets(planned("%string")))
+
+
 def test_a_name_beats_a_glob_beats_a_set_and_the_later_the_earlier(planned: Planned) -> None:
     plan = planned(
         {"func_name": "open", "frequency": 2},
