@@ -40,13 +40,14 @@ def cannot_run(name: str, error: OSError) -> Refusal:
 
 def check_preloadable(name: str, program: Program) -> None:
     """Raise Refusal when the preload engine cannot reach *program*."""
-    why = why_not_preloadable(program)
-    if why is None:
+    found = why_not_preloadable(program)
+    if found is None:
         return
+    why, try_ = found
     at = os.fsdecode(program.path)
     if program.image != program.path:
         at += f" (run by {os.fsdecode(program.image)})"
-    raise Refusal(f"{name} cannot be intercepted by preloading", at, why, "a dynamically linked build of it")
+    raise Refusal(f"{name} cannot be intercepted by preloading", at, why, try_)
 
 
 def environment(inherited: Inherited, session: str, preload: list[str], program: Program) -> dict[bytes, bytes]:

@@ -39,7 +39,7 @@ class Program:
 def find(name: bytes, search: bytes | None) -> bytes:
     """Return the path that execvp would execute for *name*, with PATH *search*.
 
-    Raises OSError with the errno that execvp would give: ENOENT, or EACCES when something was there.
+    Raises OSError: ENOENT, or EACCES when something of that name was there (not for a folder that may not be searched).
     """
     if not name:
         raise _error(errno.ENOENT, name)
@@ -47,12 +47,12 @@ def find(name: bytes, search: bytes | None) -> bytes:
         return _executable(name)
     refused: OSError | None = None
     for folder in (b"/bin:/usr/bin" if search is None else search).split(b":"):
+        path = os.path.join(folder, name) if folder else name
         try:
-            return _executable(os.path.join(folder, name) if folder else name)
-        except PermissionError as error:
-            refused = error
-        except OSError:
-            continue
+            return _executable(path)
+        except OSError as error:
+            if os.path.lexists(path):
+                refused = error
     raise refused or _error(errno.ENOENT, name)
 
 
@@ -180,18 +180,18 @@ def _no_new_privileges() -> bool:
         return False
 
 
-def why_not_preloadable(program: Program) -> str | None:
-    """Return why a shim built for this machine's libc cannot be preloaded into *program*, or None if it can."""
+def why_not_preloadable(program: Program) -> tuple[str, str] | None:
+    """Return why a shim for this machine's libc cannot be preloaded into *program*, and what to try; None if it can."""
     if program.machine == 0:
         return None  # exec will say what it is
     ours = os.uname().machine
     if program.bits != 64 or program.machine != EM_OF_MACHINE.get(ours, program.machine):
         theirs = EM_NAMES.get(program.machine, f"machine {program.machine}")
-        return f"it is a {program.bits}-bit {theirs} program: the shim is for {ours}"
+        return f"it is a {program.bits}-bit {theirs} program: the shim is for {ours}", f"a build of it for {ours}"
     if not program.interpreter and not program.soname.startswith(b"ld-linux"):
-        return "it is statically linked: no dynamic linker would load the shim"
+        return "it is statically linked: no dynamic linker would load the shim", "a dynamically linked build of it"
     if os.path.basename(program.interpreter).startswith(b"ld-musl"):
-        return "it is linked against musl: the shim is for glibc"
+        return "it is linked against musl: the shim is for glibc", "a build of it for glibc"
     if program.privileged:
-        return f"it is {program.privileged}: the dynamic linker ignores LD_PRELOAD then"
+        return f"it is {program.privileged}: the dynamic linker ignores LD_PRELOAD then", "wc-run as that user"
     return None

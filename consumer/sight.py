@@ -100,7 +100,7 @@ def _read(chunk: Chunk, index: int) -> tuple[int, bytes]:
 def _why(path: bytes) -> str | None:
     """Return why the program at *path* did not load the shim; None when it cannot have been started at all."""
     try:
-        why = why_not_preloadable(inspect(find(path, os.environb.get(b"PATH"))))
+        found = why_not_preloadable(inspect(find(path, os.environb.get(b"PATH"))))
     except OSError:
         return None
-    return why or STRIPPED
+    return STRIPPED if found is None else found[0]

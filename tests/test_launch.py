@@ -24,7 +24,8 @@ def inspect(path: Path | str) -> program.Program:
 
 
 def why_not(path: Path | str) -> str | None:
-    return program.why_not_preloadable(inspect(path))
+    found = program.why_not_preloadable(inspect(path))
+    return None if found is None else found[0]
 
 
 def script(path: Path, text: str) -> Path:
