@@ -18,7 +18,7 @@ from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_nam
 from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
 from .model import CType, Function, Plan, TargetPlan, Wrapper
-from .registers import Registers, registers
+from .registers import Registers, double_bits, registers
 
 PARTS, SMALLEST_PART, LARGEST_PART = 4, 16, 220
 """The C comes in several files, which compile side by side: about four, of a size between these."""
@@ -144,7 +144,7 @@ class _View:
         if type_.kind == "pointer":
             return "(uint64_t)(uintptr_t)ret"
         if type_.kind == "float":
-            return "wci_double_bits((double)ret)"
+            return double_bits(type_)
         if type_.kind in ("int", "bool") and type_.size <= 8:
             return "(uint64_t)(int64_t)ret" if type_.signed else "(uint64_t)ret"
         return "0"

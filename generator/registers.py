@@ -20,6 +20,7 @@ REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 VECTORS = 8
 """Floating arguments that registers hold."""
 SCALARS = ("pointer", "int", "bool")
+DOUBLE_BITS = {4: "wci_float_bits", 8: "wci_double_bits", 16: "wci_quad_bits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,11 @@ def _varargs(forward: Forward, hidden: int) -> Iterator[tuple[str, str]]:
         yield "regs.rsi = (unsigned long)argv[0];", "argv[0] = (char *)regs.rsi;"
 
 
+def double_bits(type_: CType) -> str:
+    """Return the expression for a floating result as the bits of a double; it raises no exception flags."""
+    return f"{DOUBLE_BITS[type_.size]}(ret)"
+
+
 def _result(type_: CType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return statements that take ret into rax (and rdx), and back."""
     if type_.kind == "void":
@@ -172,7 +178,7 @@ def _result(type_: CType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if type_.kind in SCALARS and type_.size <= 8:
         return ("regs.rax = (unsigned long)ret;",), (f"ret = ({type_.declare('')})regs.rax;",)
     if type_.kind in ("float", "longdouble"):
-        bits = "wci_double_bits((double)ret)"
+        bits = double_bits(type_)
         back = f"        ret = ({type_.declare('')})wci_bits_double(regs.rax);"
         return (f"regs.rax = {bits};",), (f"if (regs.rax != {bits})", back)
     if type_.size > 16:

@@ -47,6 +47,33 @@ wci_double_bits(double value)
         return bits;
 }
 
+/* Results are kept as doubles; widening must not raise "invalid" for a signaling NaN, which the program returned quietly. */
+WCI_INLINE uint64_t
+wci_float_bits(float value)
+{
+        uint32_t bits;
+        __builtin_memcpy(&bits, &value, sizeof bits);
+        if ((bits & 0x7f800000) == 0x7f800000)
+                return (uint64_t)(bits >> 31) << 63 | 0x7ff0000000000000 | (uint64_t)(bits & 0x7fffff) << 29;
+        return wci_double_bits((double)value);
+}
+
+#if defined __x86_64__
+/* Narrowing raises flags, which a program may look at or have trap: the environment is put aside. */
+WCI_INLINE uint64_t
+wci_quad_bits(_Float128 value)
+{
+        uint32_t x87[7], control;
+        const uint32_t quiet = 0x1f80;
+        __asm__ volatile("fnstenv %0\n\tstmxcsr %1\n\tldmxcsr %3" : "=m"(x87), "=m"(control), "+x"(value) : "m"(quiet));
+        double narrow = (double)value;
+        __asm__ volatile("fldenv %1\n\tldmxcsr %2" : "+x"(narrow) : "m"(x87), "m"(control));
+        return wci_double_bits(narrow);
+}
+#else
+#define wci_quad_bits(value) wci_double_bits((double)(value))
+#endif
+
 WCI_INLINE struct wci_capture
 wci_capture_none(const void *from)
 {
