@@ -3,7 +3,7 @@
 Called by live.py in its loop. All signals that matter are blocked (launch.block_signals) and taken one by one with
 sigtimedwait, which is also how wc-run sleeps: no handler runs anywhere, nothing is lost between a look and a sleep.
 
-    SIGINT, SIGQUIT   ignored: a terminal sends them to the program as well
+    SIGINT, SIGQUIT   not for us: a terminal sends them to the program as well; once it has ended, they mean hurry up
     SIGTERM, SIGHUP   passed on to the program (but for what the terminal sent to both); wc-run goes on draining
     SIGTSTP, SIGTTIN, SIGTTOU   not for us: wc-run stops when the program has stopped, so that the shell sees it stop
     SIGCHLD           the program ended, stopped or went on
@@ -33,8 +33,6 @@ class Life:
         self.requests: list[int] = []
         self.hurried = False
         """Somebody asked wc-run to end after its program has ended: what is left to do is not wanted."""
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
 
     def wait(self, seconds: float) -> None:
         """Sleep until a signal comes or *seconds* have passed; act on it and on all others that are pending."""
@@ -48,16 +46,16 @@ class Life:
             self.look()
         elif number in (signal.SIGUSR1, signal.SIGUSR2):
             self.requests.append(number)
-        elif number in (signal.SIGTERM, signal.SIGHUP):
-            self._pass_on(number, code)
+        elif number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if self.ended:
+                self.hurried = True
+            elif number in (signal.SIGTERM, signal.SIGHUP) and not self._had_it(code):
+                self._pass_on(number)
 
-    def _pass_on(self, number: int, code: int) -> None:
-        if self.ended:
-            self.hurried = True
-        elif not self._had_it(code):
-            os.kill(self.pid, number)
-            if self.stopped_by:
-                os.kill(self.pid, signal.SIGCONT)
+    def _pass_on(self, number: int) -> None:
+        os.kill(self.pid, number)
+        if self.stopped_by:
+            os.kill(self.pid, signal.SIGCONT)
 
     def _had_it(self, code: int) -> bool:
         """Whether the terminal sent this, and so to the program as well."""

@@ -67,7 +67,7 @@ class Lines:
         self.take, self.tick = spool.take, spool.tick
 
     def finish(self, account: Account) -> None:
-        """Wait until everything is formatted. A second SIGTERM says that nobody wants to."""
+        """Wait until everything is formatted, or until somebody does not want to wait (^C, SIGTERM)."""
         self._spool.finish(account.inside)
         if self._spool.formatter == 0:
             return

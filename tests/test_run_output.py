@@ -293,3 +293,21 @@ def test_events_tell_coverage_and_processes_as_lines_of_their_own(wc_run: Run, t
         wc_run(*options, events, *python(1))
         lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
         assert {line["event"] for line in lines if "event" in line} == expected
+
+
+def test_an_interrupt_after_the_programs_end_ends_the_formatting(files: Path, loop: Path, tmp_path: Path) -> None:
+    """The program has written its calls and ended; whoever was to read them does not."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [str(BIN / "wc-run"), "--preload", str(files), "-o", str(fifo), "sh", "-c", f"{loop} 300000; echo $$"],
+        stdout=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
+    with open(fifo, "rb"):
+        assert process.stdout is not None
+        program = int(process.stdout.readline())
+        while os.path.exists(f"/proc/{program}"):
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    process.stdout.close()
