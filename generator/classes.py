@@ -60,8 +60,14 @@ def _optional_names(wrapper: Wrapper, default: Sequence[str]) -> tuple[str, ...]
     return tuple(extra) if len(extra) == len(default) else tuple(default)
 
 
+ENVIRONMENT_TAKERS = {"execv": "execve", "execvp": "execvpe"}
+"""exec* that start the program with environ -> the form that is told which, so that ours can be put in it."""
+
+
 def plain(wrapper: Wrapper) -> Forward:
-    return Forward((), ", ".join(_names(wrapper)), wrapper.symbol)
+    callee = ENVIRONMENT_TAKERS.get(wrapper.symbol, wrapper.symbol)
+    environment = ["__environ"] if callee != wrapper.symbol else []
+    return Forward((), ", ".join([*_names(wrapper), *environment]), callee)
 
 
 def mode_if_flag(wrapper: Wrapper) -> Forward:
@@ -120,12 +126,12 @@ def exec_list(wrapper: Wrapper) -> Forward:
         "for (size_t i = 1; i < count; i++)",
         "        argv[i] = __builtin_va_arg(args, char *);",
     ]
-    arguments = [path, "argv"]
+    environment = "__environ"
     if wrapper.symbol.endswith("le"):
+        environment = "environment"
         lines.append(f"char *const *environment = {first} != NULL ? __builtin_va_arg(args, char *const *) : NULL;")
-        arguments.append("environment")
     lines.append("__builtin_va_end(args);")
-    return Forward(tuple(lines), ", ".join(arguments), wrapper.twin)
+    return Forward(tuple(lines), ", ".join([path, "argv", environment]), wrapper.twin)
 
 
 def syscall(wrapper: Wrapper) -> Forward:
@@ -175,8 +181,8 @@ def hook(wrapper: Wrapper) -> Hook:
     if symbol in _EXEC_PATHS or symbol == "fexecve":
         path = names[_EXEC_PATHS[symbol]] if symbol in _EXEC_PATHS else "NULL"
         index = _ENVIRONMENTS.get(symbol)
-        environment = names[index] if index is not None and index < len(names) else ""
-        return Hook(exec_path=path, environment="environment" if symbol == "execle" else environment)
+        environment = names[index] if index is not None else "environment" if symbol == "execle" else "__environ"
+        return Hook(exec_path=path, environment=environment)
     if symbol == "ptrace":
         return _ptrace_hook((names[0], *_optional_names(wrapper, OPTIONAL_WORDS[symbol])))
     return _small_hook(symbol, names)

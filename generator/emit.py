@@ -96,10 +96,10 @@ class _View:
 
     @property
     def callee_type(self) -> str:
-        """C type of a twin: the named parameters with what replaces the ellipsis."""
+        """C type of a twin: the named parameters with what replaces the ellipsis, or comes behind them."""
         params = [p.type.declare("") for p in self.function.params]
-        if self.wrapper.wrapper == "exec-list":
-            params = [params[0], "char *const *", *(["char *const *"] if self.symbol.endswith("le") else [])]
+        if self.callee in ("execve", "execvpe"):
+            params = [params[0], "char *const *", "char *const *"]
         else:
             params.append("__builtin_va_list")
         return self.function.result.declare(f"wc_{self.callee}_type({', '.join(params)})")

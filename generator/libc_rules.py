@@ -177,8 +177,8 @@ V_TWINS: dict[str, str] = {
 """Variadic functions -> the ones that take a va_list. With a prefix or suffix (``__printf_chk``) so has the twin."""
 
 EXEC_LISTS: dict[str, tuple[str, str]] = {
-    "execl": ("execv", "path"),
-    "execlp": ("execvp", "file"),
+    "execl": ("execve", "path"),
+    "execlp": ("execvpe", "file"),
     "execle": ("execve", "envp"),
 }
 """execl* -> its vector form, and what is special about it."""

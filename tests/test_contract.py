@@ -89,3 +89,89 @@ def test_a_length_over_names_that_are_none_is_an_error(
 def test_lengths_of_a_glob_apply_where_their_names_are_known(explain: Explain) -> None:
     done = explain({"funcs": [{"func_name": "re[ac][dv]", "capture": {"buf": {"bytes": "count"}}}]})
     assert (0, "") == (done.returncode, done.stderr)
+
+
+# --- who is followed --------------------------------------------------------------------------------------------------
+
+EXECS = r"""
+#define _GNU_SOURCE
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *bare[] = {"X=1", NULL};
+
+static void
+become(int how, char *path)
+{
+        char *words[] = {path, NULL};
+        getppid();
+        switch (how) {
+        case 0: execl(path, path, (char *)NULL); break;
+        case 1: execlp(path, path, (char *)NULL); break;
+        case 2: execle(path, path, (char *)NULL, bare); break;
+        case 3: execv(path, words); break;
+        case 4: execvp(path, words); break;
+        case 5: execve(path, words, bare); break;
+        case 6: execvpe(path, words, bare); break;
+        }
+        _exit(9);
+}
+
+int
+main(int count, char **words)
+{
+        if (count == 1) {
+                getppid();
+                return 0;
+        }
+        clearenv();
+        for (int how = 0; how <= 6; how++) {
+                pid_t child = how == 3 ? vfork() : fork();
+                if (child == 0)
+                        become(how, words[0]);
+                int status;
+                if (waitpid(child, &status, 0) != child || status != 0)
+                        return 1;
+        }
+        char *alone[] = {words[0], NULL};
+        pid_t child;
+        int status;
+        if (posix_spawn(&child, words[0], NULL, NULL, alone, bare) != 0 || waitpid(child, &status, 0) != child || status != 0)
+                return 2;
+        become(3, words[0]);
+}
+"""
+CHILDREN = 8
+"""Seven by fork or vfork, which call getppid before they exec, and one by posix_spawn."""
+
+
+@pytest.fixture(scope="module")
+def execs(compile_c: Callable[..., Path]) -> Path:
+    """A program that empties its environment, starts itself in every way, and in the end becomes itself."""
+    return compile_c(EXECS)
+
+
+def calls_by_image(wc_run: Run, program: Path, follow: str) -> list[tuple[str, int]]:
+    """Return for each thread of a process ("own" or "child") how often it called getppid, in one sorted list."""
+    done = wc_run("--trace", "getppid", "--follow", follow, "--format", "jsonl", "-o", "/dev/stdout", program, "all")
+    assert done.returncode == 0, done.stderr
+    calls = [json.loads(line) for line in done.stdout.splitlines()]
+    pids, parents = [call["pid"] for call in calls], {call["ret"] for call in calls}
+    own = next((pid for pid in pids if pid in parents), pids[0])
+    return sorted(("own" if pid == own else "child", pids.count(pid)) for pid in set(pids))
+
+
+def test_all_children_are_followed_whatever_their_environment(wc_run: Run, execs: Path) -> None:
+    expected = sorted([("own", 2), *[("child", 2)] * (CHILDREN - 1), ("child", 1)])
+    assert expected == calls_by_image(wc_run, execs, "all")
+
+
+def test_by_default_children_are_followed_as_long_as_their_environment_is_kept(wc_run: Run, execs: Path) -> None:
+    expected = sorted([("own", 1), *[("child", 1)] * (CHILDREN - 1)])
+    assert expected == calls_by_image(wc_run, execs, "default")
+
+
+def test_no_child_is_followed_when_none_shall_be_but_the_program_itself_is(wc_run: Run, execs: Path) -> None:
+    assert [("own", 2)] == calls_by_image(wc_run, execs, "none")

@@ -171,6 +171,8 @@ ring_in_vfork(void)
         if (wci_quiet)
                 return ring;
         const uint32_t pid = (uint32_t)wci_syscall0(SYS_getpid);
+        if (pid != ring->owner_pid && wci_control->follow == WCI_FOLLOW_NONE)
+                return NULL;
         if (pid == ring->owner_pid) {
                 wci_tls.vfork = NULL;
                 wci_tls.ring = ring;
@@ -218,6 +220,13 @@ why_no_ring(void)
         return memory ? WCI_LOSS_MEMORY : WCI_LOSS_RING;
 }
 
+/* --follow none: a fork child's calls are nobody's. */
+static bool
+is_unfollowed_child(void)
+{
+        return wci_control->follow == WCI_FOLLOW_NONE && wci_segment != NULL && wci_segment->pid != wci_alive->pid;
+}
+
 WCI_COLD struct wci_ring *
 wci_ring_acquire(uint32_t target, uintptr_t frame)
 {
@@ -238,6 +247,10 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
                 reason = WCI_PROCESS_FORK;
                 wci_tls.vfork = NULL;
                 wci_tls.retry = 0;
+        }
+        if (is_unfollowed_child()) {
+                __atomic_store_n(&wci_words, wci_no_words, __ATOMIC_RELAXED);
+                return NULL;
         }
         if (wci_tls.vfork != NULL && wci_tls.vfork->owner_pid == wci_alive->pid)
                 return ring_in_vfork();

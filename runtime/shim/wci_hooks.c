@@ -64,11 +64,22 @@ has_entry(char *const *environment, const char *prefix)
         return false;
 }
 
+/* Whether the program that is about to run in our place, or as a child, shall find us whatever its environment says. */
+static bool
+keeps_us(bool of_child)
+{
+        if (wci_control == NULL || wci_control->follow == WCI_FOLLOW_DEFAULT)
+                return false;
+        if (wci_control->follow == WCI_FOLLOW_ALL)
+                return true;
+        return !of_child && wci_segment != NULL && !wci_quiet && (uint32_t)wci_syscall0(SYS_getpid) == wci_segment->pid;
+}
+
 /* Returns how many pointers the new environment takes, without its NULL; 0: leave the environment as it is. */
 uint32_t
-wci_environment_more(char *const *environment)
+wci_environment_more(char *const *environment, bool of_child)
 {
-        if (wci_control == NULL || wci_control->follow != WCI_FOLLOW_ALL)
+        if (!keeps_us(of_child))
                 return 0;
         if (has_entry(environment, "WC_SESSION=") && has_entry(environment, "LD_PRELOAD="))
                 return 0;

@@ -11,12 +11,17 @@
 
 #include <sys/types.h>
 
+extern char **__environ; /* what execv and its kin take */
+
 /* An EXEC record: before exec* (pid 0: ourselves), after a successful posix_spawn* (pid of the child). */
 WCI_HIDDEN void wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *path, uint32_t pid);
 /* An exec* that returned has failed: its CALL record replaces the EXEC record, and is not counted again. */
 
-/* --follow all: entries that the environment needs besides its own, and the environment with them (in room). */
-WCI_HIDDEN uint32_t wci_environment_more(char *const *environment);
+/*
+ * --follow all, and of --follow none the program's own exec: entries that the environment needs besides its own, and
+ * the environment with them (in room).
+ */
+WCI_HIDDEN uint32_t wci_environment_more(char *const *environment, bool of_child);
 WCI_HIDDEN char *const *wci_environment_with(char *const *environment, char **room);
 
 WCI_HIDDEN void wci_hook_prctl(int option, unsigned long argument);
