@@ -6,8 +6,6 @@ What a single part promises is shown beside that part; here stands what takes th
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
