@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wc_intercept.generator.config import Config
 
 NOTES = "runs"
+MOST_NOTES = 500
 VARIABLES = ("CC", "PATH", "LD_LIBRARY_PATH")
 SUFFIXES = (".py", ".c", ".h", ".S", ".j2", ".txt")
 
@@ -116,6 +117,7 @@ class Note:
     def _write(self, shim: str, files: Iterable[str]) -> None:
         assert self.path is not None
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        _make_room(os.path.dirname(self.path))
         parts = [self.question, shim]
         for file in dict.fromkeys(files):
             parts += [file, _identity(file)]
@@ -123,6 +125,14 @@ class Note:
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as note:
             note.write("\0".join(parts))
         os.rename(temporary, self.path)
+
+
+def _make_room(folder: str) -> None:
+    """Forget the older half of the notes when there are many."""
+    with os.scandir(folder) as entries:
+        notes = sorted(entries, key=lambda entry: entry.stat().st_mtime_ns)
+    for note in notes[: len(notes) // 2] if len(notes) >= MOST_NOTES else ():
+        os.unlink(note.path)
 
 
 def _checksum(text: str) -> str:

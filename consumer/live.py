@@ -9,6 +9,7 @@ Absent on purpose: what calls look like (render.py) and what is inherited (launc
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Sequence
@@ -90,6 +91,7 @@ def follow(given: Options, session: SessionDirectory, log: Log, pid: int, output
     finally:
         drain.close()
         session.remove()
+        atexit._run_exitfuncs()  # neither a signal nor os._exit would: a shim without a cache is a temporary file
     return LOST if lost and given.strict and life.status == 0 else die_as(life.status)
 
 

@@ -311,3 +311,11 @@ def test_an_interrupt_after_the_programs_end_ends_the_formatting(files: Path, lo
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     process.stdout.close()
+
+
+def test_a_shim_without_a_cache_leaves_nothing_behind(wc_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "cache").write_text("no directory")
+    variables = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
+    done = wc_run("--trace", "open", "-o", "/dev/null", "sh", "-c", "kill $$", env=variables)
+    assert (done.returncode, done.stderr, os.listdir(tmp_path / "tmp")) == (-signal.SIGTERM, "", [])
