@@ -312,3 +312,41 @@ def test_a_library_that_is_gone_is_a_warning_and_the_program_runs(
     assert 0 == ran.returncode
     assert f"warning: no handler runs: {library}" in ran.stderr
     assert "rand() = 1804289383" in ran.stderr
+
+
+def test_handlers_on_hundreds_of_functions_change_nothing(
+    tmp_path: Path, compile_c: Compile, wc_gen: Run, wc_run: Run
+) -> None:
+    """malloc's family and the functions that handlers and the runtime use themselves are among them."""
+    counting = one("", "static long calls; __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);")
+    library = compile_c(counting, *HANDLERS)
+    sets = ("%file", "%stdio", "%process", "%memory")
+    names = ("malloc", "calloc", "realloc", "free", "memcpy", "memset", "strlen", "strcmp", "getenv", "rand")
+    funcs = [{"set": name} for name in sets] + [{"func_name": name} for name in names]
+    config = {
+        "library_path": str(library),
+        "ring": {"on_full": "drop"},
+        "funcs": [func | {"back_enter": "h", "back_exit": "h"} for func in funcs],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert 0 == wc_gen(tmp_path / "config.json", "-o", tmp_path / "hooks.so").returncode
+    (tmp_path / "work.py").write_text(WORK)
+    for command in (["sh", "-c", "ls -a / | sort | head -n 5; (exit 3) || echo $?"], ["python3", "-S", "work.py"]):
+        plain = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        ran = wc_run("--preload", "hooks.so", "--format", "wc", "-o", "/dev/null", *command, cwd=tmp_path)
+        assert (plain.returncode, plain.stdout) == (ran.returncode, ran.stdout)
+
+
+WORK = """
+import subprocess, tempfile, threading
+def work(out, i):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x" * 1000 * i)
+        file.seek(0)
+        out.append(len(file.read()))
+sizes = []
+threads = [threading.Thread(target=work, args=(sizes, i)) for i in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sorted(sizes), subprocess.run(["sh", "-c", "echo sub; exit 4"], capture_output=True))
+"""
