@@ -1,93 +1,96 @@
-"""Real programs under a shim of all of libc and libm: they do not notice. Same output, same files, same status."""
+"""Every function that libc and libm export is wrapped, or it is said why not.
+
+What they export is read by pyelftools here, and what headers declare by looking for ``name (`` in every header below
+/usr/include: ways of their own, which know nothing of the generator's. That programs work under the shim is the subject
+of test_real_programs.py, that functions do what they do without it, of test_conformance.py.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from wc_intercept.generator.build import Planned, Shim, plan
+from wc_intercept.generator.config import parse
+from wc_intercept.generator.host import host
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-FAMILIES = ("malloc*", "calloc", "realloc*", "free", "posix_memalign", "aligned_alloc", "mem*", "str*", "wcs*", "stp*")
-
-PYTHON = """
-import ctypes, json, math, os, socket, sqlite3, subprocess, tempfile, threading
-print(json.dumps({"sin": math.sin(1.0), "pow": math.pow(2, 0.5)}), "%.17g" % math.lgamma(0.3))
-print(subprocess.check_output(["sh", "-c", "echo from a child; exit 0"]))
-threads = [threading.Thread(target=print, args=(i,)) for i in range(3)]
-for thread in threads: thread.start(); thread.join()
-a, b = socket.socketpair(); a.sendall(b"through a socket"); print(b.recv(64))
-print(sqlite3.connect(":memory:").execute("select 6 * 7").fetchall())
-pid = os.fork()
-if pid == 0: os._exit(3)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-with tempfile.TemporaryFile("w+") as f: f.write("text"); f.seek(0); print(f.read())
-print(ctypes.CDLL(None).getppid() == os.getppid())
-"""
-PERL = 'my $x=`echo hi`; print $x; printf("%.3f %s\\n",3.14159,"x"); eval { die "oops\\n" }; print $@; print sort 3,1,2'
-C_SOURCE = '#include <stdio.h>\\nint main(void) { return puts(\\"compiled\\") < 0; }\\n'
-MAKEFILE = "all: one two\\n\\t@cat one two\\none two:\\n\\t@echo $@ > $@\\n"
-
-BASH = "for i in 1 2 3; do echo $i | cat; done; x=$(printf %05d 42); echo $x; trap 'echo bye' EXIT; exit 3"
-COREUTILS = "cp /etc/passwd a && mv a b && ls -l --time-style=+ b && sort -r b | head -3 && rm b; touch c; wc c"
-
-WORK: dict[str, tuple[str, list[str]]] = {
-    "bash": ("bash", ["-c", BASH]),
-    "coreutils": ("sh", ["-c", COREUTILS]),
-    "git": ("git", ["-c", "init.defaultBranch=main", "init", "-q", "tree"]),
-    "python3": ("python3", ["-c", PYTHON]),
-    "perl": ("perl", ["-e", PERL]),
-    "sqlite3": ("sqlite3", ["data.db", "create table t(a); insert into t values (1),(2); select sum(a) from t;"]),
-    "gcc": ("sh", ["-c", f'printf "{C_SOURCE}" > p.c && gcc -O1 p.c -o p && ./p']),
-    "make": ("sh", ["-c", f"printf '{MAKEFILE}' > Makefile && make -j2"]),
-    "tar": ("sh", ["-c", "cp /usr/include/stdio.h . && tar czf a.tgz stdio.h && tar tzf a.tgz && rm a.tgz"]),
-    "find": ("find", ["/usr/include", "-name", "std*.h", "-size", "-200k"]),
-    "awk": ("awk", ['BEGIN { for (i = 0; i < 5; i++) printf "%d %s %.6f\\n", i, toupper("x" i), sin(i) }']),
-    "openssl": ("openssl", ["dgst", "-sha256", "/etc/passwd"]),
-}  # fmt: skip
-"""Name of the test -> the program that must be there, and what it does in an empty directory."""
+HIDDEN = 0x8000
+"""Of a version index: another version is the default one."""
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+DECLARED = re.compile(r"\b[A-Za-z_]\w*\b(?=[\s)]*\()")
+WRAPPED_OF_DECLARED = 0.99
 
 
-@pytest.fixture(scope="module", params=[pytest.param("without", marks=pytest.mark.soak), "with"])
-def everything(request: pytest.FixtureRequest, wc_gen: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shim of every function that libc and libm export, without and with malloc's and the strings' families.
-
-    The one with them has all wrappers of the other, and half of the time goes into compiling.
-    """
-    names = ("*", *(FAMILIES if request.param == "with" else ()))
-    folder = tmp_path_factory.mktemp("everything")
-    (folder / "config.json").write_text(json.dumps({"funcs": [{"func_name": name} for name in names]}))
-    done = wc_gen(folder / "config.json", "-o", folder / "all.so", timeout=900)
-    assert 0 == done.returncode, done.stderr
-    return folder / "all.so"
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """What the program left behind."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+def exported(path: str) -> Iterator[str]:
+    """Yield the functions of a library, in their default versions outside of GLIBC_PRIVATE."""
+    with open(path, "rb") as stream:
+        elf = ELFFile(stream)
+        numbers, definitions = (elf.get_section_by_name(f".gnu.version{kind}") for kind in ("", "_d"))
+        for i, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
+            number = numbers.get_symbol(i)["ndx"]
+            if symbol["st_info"]["type"] not in ("STT_FUNC", "STT_LOOS") or symbol["st_shndx"] == "SHN_UNDEF":
+                continue
+            if isinstance(number, int) and not number & HIDDEN and version(definitions, number) != "GLIBC_PRIVATE":
+                yield symbol.name
 
 
-@pytest.mark.parametrize("work", WORK)
-def test_a_program_does_its_work_as_if_nothing_were_there(
-    everything: Path, wc_run: Run, needs: Callable[[str], str], tmp_path: Path, work: str
-) -> None:
-    needs(work if work != "coreutils" else "cp")
-    program, arguments = WORK[work]
-    environment = {**os.environ, "LC_ALL": "C", "HOME": str(tmp_path)}
-    options = {"env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 300}
-    alone, traced = tmp_path / "alone" / "here", tmp_path / "traced" / "here"
-    for folder in (alone, traced):
-        folder.mkdir(parents=True)
-    native = subprocess.run([needs(program), *arguments], cwd=alone, **options)  # type: ignore[call-overload]
-    log = tmp_path / "calls.wc"
-    done = wc_run(
-        "--preload", everything, "--format", "wc", "-o", log, "--", program, *arguments, cwd=traced, **options
-    )
-    assert (native.returncode, native.stdout, native.stderr) == (done.returncode, done.stdout, done.stderr)
-    assert files(alone) == files(traced)
-    assert log.stat().st_size > 0
+def version(definitions: Any, number: int) -> str:
+    return str(next(definitions.get_version(number)[1]).name) if number > 1 else ""
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    return sorted({name for path in (host().libc_path, host().libm_path) for name in exported(path)})
+
+
+@pytest.fixture(scope="module")
+def planned(names: list[str]) -> Planned:
+    return plan(parse(json.dumps({"funcs": [{"func_name": name} for name in names]}), "config.json"))
+
+
+def test_every_exported_name_is_answered(names: list[str], planned: Planned) -> None:
+    assert 3000 < len(names)
+    assert () == planned.unknown
+    assert names == [line.requested for line in planned.plan.coverage]
+    assert names == [line.target for line in planned.plan.coverage]
+
+
+def test_what_is_not_wrapped_has_its_reason(planned: Planned) -> None:
+    lines = planned.plan.coverage
+    assert {"wrapped", "refused"} == {line.status for line in lines}
+    assert [] == [line.requested for line in lines if line.status == "refused" and not line.reason]
+    assert [] == [line.requested for line in lines if line.wrapper == "tail-jump" and not line.reason]
+    refused = {line.requested for line in lines if line.status == "refused"}
+    assert {"__errno_location", "__fentry__", "_mcount", "dlsym", "dlvsym", "mcount"} >= refused
+
+
+def test_what_headers_declare_is_wrapped(names: list[str], planned: Planned) -> None:
+    texts = (path.read_text(errors="replace") for path in Path("/usr/include").rglob("*.h") if path.is_file())
+    declared = {name for text in texts for name in DECLARED.findall(COMMENT.sub("", text))} & set(names)
+    wrappers = {wrapper.symbol: wrapper for wrapper in planned.plan.wrappers}
+    assert 2000 < len(declared)
+    assert WRAPPED_OF_DECLARED <= len(declared & wrappers.keys()) / len(declared)
+    unread = {name for name in declared & wrappers.keys() if wrappers[name].detail == "no header declares it"}
+    assert {"__pthread_cleanup_routine"} >= unread  # a macro's inline function that has an exported copy
+
+
+def test_the_shim_exports_every_name(names: list[str], every_function: Path) -> None:
+    refused = {line.requested for line in Shim(every_function).manifest.coverage if line.status == "refused"}
+    with open(every_function, "rb") as stream:
+        symbols = {symbol.name for symbol in ELFFile(stream).get_section_by_name(".dynsym").iter_symbols()}
+    assert set() == set(names) - refused - symbols
+
+
+def test_a_star_takes_every_name_but_the_hottest(names: list[str], all_but_the_hottest: Path) -> None:
+    coverage = Shim(all_but_the_hottest).manifest.coverage
+    left_out = {symbol for line in coverage if line.status == "excluded" for symbol in line.symbols}
+    taken = {symbol for line in coverage if line.status == "wrapped" for symbol in line.symbols}
+    refused = {line.target for line in coverage if line.status == "refused"}
+    assert set(names) == left_out | taken | refused
+    assert {"malloc", "free", "memcpy", "strlen", "wcslen"} <= left_out
+    assert set() == left_out & taken
