@@ -30,7 +30,7 @@ from .recording import Recording
 from .render import Look, Output
 from .session import SessionDirectory
 from .sight import Sight
-from .spool import Spool
+from .spool import NOT_WRITTEN, Spool
 from .told import accounting_lines
 
 LOST = 124
@@ -65,12 +65,15 @@ class Lines:
     def __init__(self, spool: Spool, life: Life) -> None:
         self._spool = spool
         self._life = life
+        self.failed = False
+        """Not everything could be written; whoever wrote has said so."""
         self.take, self.tick = spool.take, spool.tick
 
     def finish(self, account: Account) -> None:
         """Wait until everything is formatted, or until somebody does not want to wait (^C, SIGTERM)."""
         self._spool.finish(account.inside)
         if self._spool.formatter == 0:
+            self.failed = self._spool.output.failed
             return
         pid, status = 0, 0
         while pid == 0:
@@ -78,7 +81,8 @@ class Lines:
                 os.kill(self._spool.formatter, 9)
             self._life.wait(0.02)
             pid, status = os.waitpid(self._spool.formatter, os.WNOHANG)
-        if status and not self._life.hurried:
+        self.failed = os.WIFEXITED(status) and os.WEXITSTATUS(status) == NOT_WRITTEN
+        if status and not self.failed and not self._life.hurried:
             raise our_bug("the formatter failed: the output is not complete", why=f"its wait status is {status}")
 
 
@@ -140,6 +144,7 @@ class _Run:
         account = self.drain.account()
         try:
             self.sink.finish(account)
+            self.failed = self.failed or getattr(self.sink, "failed", False)
         except (UserError, OSError) as error:
             self._give_up_writing(error)
         self._tell(account)
@@ -191,8 +196,9 @@ class _Run:
     def _warn_uncovered(self) -> None:
         """Name what the config asks for and this shim does not cover. wc-gen said so of a shim that it made."""
         for entry in self.drain.manifest.coverage:
-            if entry.status in ("refused", "pending") and (self.given.preload is None or self.log.verbose):
-                self.log.warn(f"{entry.requested} is not intercepted", entry.where, entry.reason)
+            by_name = not set(entry.requested) & set("%*?[")  # what a glob or a set leaves out is no surprise
+            if entry.status in ("refused", "pending") and (by_name and self.given.preload is None or self.log.verbose):
+                self.log.warn(f"{entry.target or entry.requested} is not intercepted", entry.where, entry.reason)
 
     def _tell(self, account: Account) -> None:
         if account.lost or self.given.summary or self.log.verbose:

@@ -122,6 +122,8 @@ class Output:
         self.decoder = Decoder(manifest, clock)
         self.summary = _summary() if look.summary else None
         self.gone = descriptor is None
+        self.failed = False
+        self.tool = "wc-run"
         self._descriptor = -1 if descriptor is None else descriptor
         self._joiner = Joiner()
         self._descriptors = Descriptors() if look.paths or look.path else None
@@ -194,5 +196,5 @@ class Output:
             except BrokenPipeError:
                 self.gone = True
             except OSError as error:
-                say(f"error: cannot go on writing: {error.strerror}\n")
-                self.gone = True
+                say(f"{self.tool}: error: cannot go on writing: {error.strerror}\n")
+                self.gone = self.failed = True

@@ -179,12 +179,16 @@ def _time(option: str, text: str | None) -> int | None:
 def show(source: Recorded | Left, look: Look, summary: bool, sort: bool) -> None:
     """Write the calls of *source* to standard output, or with *summary* the table alone."""
     shown = Output(look, source.manifest, source.clock, None if summary else 1, sort)
+    shown.tool = TOOL
     for chunk in source:
         shown.take(chunk)
         if shown.gone and not summary:
-            return
-    inside: list[Inside] = source.account.inside if source.account else []
-    shown.finish(inside)
+            break
+    else:
+        inside: list[Inside] = source.account.inside if source.account else []
+        shown.finish(inside)
+    if shown.failed:
+        raise SystemExit(OWN_ERROR)  # it has said why
 
 
 def main() -> int:

@@ -36,6 +36,8 @@ START_NS = 100_000_000
 START_BYTES = 4 << 20
 RING_NS = 50_000_000
 FULL_NS = 5_000_000_000
+NOT_WRITTEN = 3
+"""Exit status of a formatter that could not write everything, and has said so."""
 PUNCH_BYTES = 16 << 20
 MOST_PARTS = 512
 FALLOC_PUNCH_HOLE = 0x03  # with FALLOC_FL_KEEP_SIZE
@@ -126,7 +128,7 @@ class Spool:
                 self._leave()
                 os.set_blocking(hear, True)
                 Formatter(self._file, self.output).follow(hear)
-                status = 0
+                status = NOT_WRITTEN if self.output.failed else 0
             except BaseException:
                 traceback.print_exc()
             finally:

@@ -173,3 +173,28 @@ def test_by_default_children_are_followed_as_long_as_their_environment_is_kept(w
 
 def test_no_child_is_followed_when_none_shall_be_but_the_program_itself_is(wc_run: Run, execs: Path) -> None:
     assert [("own", 2)] == calls_by_image(wc_run, execs, "none")
+
+
+# --- output that cannot be written ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl", "wc"])
+def test_what_could_not_be_written_is_a_loss_to_strict(wc_run: Run, execs: Path, form: str) -> None:
+    options = ("--trace", "getppid", "-o", "/dev/full", "--format", form)
+    done = wc_run(*options, execs)
+    assert (0, 1) == (done.returncode, done.stderr.count("wc-run: error: cannot "))
+    assert wc_run("--strict", *options, execs).returncode == 124
+
+
+def test_a_report_that_cannot_be_written_says_so_under_its_own_name(
+    wc_run: Run, wc_report: Run, execs: Path, tmp_path: Path
+) -> None:
+    wc_run("--trace", "getppid", "--format", "wc", "-o", tmp_path / "trace.wc", execs)
+    with open("/dev/full", "w") as full:
+        done = wc_report(tmp_path / "trace.wc", capture_output=False, stdout=full, stderr=-1)
+    assert (1, True) == (done.returncode, "wc-report: error: cannot go on writing" in done.stderr)
+
+
+def test_what_a_glob_leaves_out_is_no_warning(wc_run: Run) -> None:
+    done = wc_run("--trace", "dls*,getppid", "true")
+    assert (0, "") == (done.returncode, done.stderr)
