@@ -197,7 +197,8 @@ class _Run:
         """Name what the config asks for and this shim does not cover. wc-gen said so of a shim that it made."""
         for entry in self.drain.manifest.coverage:
             by_name = not set(entry.requested) & set("%*?[")  # what a glob or a set leaves out is no surprise
-            if entry.status in ("refused", "pending") and (by_name and self.given.preload is None or self.log.verbose):
+            told = by_name and self.given.preload is None
+            if entry.status in ("refused", "pending") and (told or self.log.verbose):
                 self.log.warn(f"{entry.target or entry.requested} is not intercepted", entry.where, entry.reason)
 
     def _tell(self, account: Account) -> None:
