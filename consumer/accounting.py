@@ -7,12 +7,11 @@ wc-run and wc-report. Rules, per target, exactly:
     returned = recorded + lost + torn  (+ overwritten)                     (recorded is what this reader has seen)
     inside   = unfinished (the program ended in them) + abandoned (longjmp, exception, cancellation, thread exit)
 
-A call counts as returned just before its record is committed. So a torn record that a ring showed, begun and never
-committed, is among the inside when its writer was gone before that moment, else among the returned; there it is
-believed up to what the rings showed and one call per owner of a ring. In overwrite mode the rest of the difference is
-``overwritten``. A record may be lost a moment before its call is counted as returned: then the call is taken from the
-inside. What fits nowhere is ``missing`` (negative: recorded and never counted): always 0, unless somebody wrote into
-our memory.
+A call counts as returned just behind the commit of its record. So a torn record that a ring showed, begun and never
+committed, is among the inside. One among the returned is believed up to what the rings showed and one call per owner of a
+ring; what is beyond is ``missing``, which is always 0 unless somebody wrote into our memory (in overwrite mode it is
+``overwritten``). A record may be committed, or lost, a moment before its call is counted as returned: then the call is
+taken from the inside.
 
 Absent on purpose: time, text. A call recorded at entry and at exit (record "both") counts once, at its exit.
 """

@@ -160,11 +160,14 @@ class Trace:
 
 @contextmanager
 def session_root(root: Path | str | None) -> Iterator[None]:
+    if root is None:
+        yield
+        return
     before = os.environ.get("WC_SESSION_ROOT")
-    if root is not None:
-        os.environ["WC_SESSION_ROOT"] = str(root)
-    yield
-    if root is not None:
+    os.environ["WC_SESSION_ROOT"] = str(root)
+    try:
+        yield
+    finally:
         del os.environ["WC_SESSION_ROOT"]
         if before is not None:
             os.environ["WC_SESSION_ROOT"] = before

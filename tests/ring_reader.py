@@ -140,8 +140,8 @@ class Reader:
             return whole
         first = cells[0]
         if first["stamp"] == (ring.tail >> 32) + 1 and first["kind"] == abi.FILLER:
-            assert index + int(first["count"]) == capacity
-            ring.tail, ring.seeking = (ring.tail >> 32 << 32) + capacity, False
+            assert 0 < int(first["count"]) <= capacity - index
+            ring.tail, ring.seeking = ring.tail + int(first["count"]), False
         else:
             self._wait(segment, header, ring, head, capacity, final)
         return 0

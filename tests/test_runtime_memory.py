@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
 
 def leave(root: Path, size: int) -> None:
     """Fill the file system of *root* up to *size* bytes."""
-    with (root / "filler").open("ab") as filler:
+    with suppress(OSError), (root / "filler").open("ab") as filler:  # others may take it meanwhile
         state = os.statvfs(root)
         filler.write(b"x" * max(state.f_bavail * state.f_frsize - size, 0))
 

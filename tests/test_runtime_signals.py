@@ -43,15 +43,17 @@ def foreign_content(run: Trace) -> list[tuple[int, bytes]]:
 def test_recording_survives_handlers_that_leave_by_siglongjmp(
     hooks: Path, compile_c: Callable[..., Path], policy: str, soak: bool
 ) -> None:
-    jumps = 50_000 if soak else 3_000
+    jumps = 50_000 if soak else 2_000
     done = trace(hooks, compile_c("jumping.c"), jumps, policy=POLICIES[policy], ring_cells=2048, string_limit=256)
-    assert (0, f"{jumps}\n") == (done.status, done.stdout)
+    assert (0, True) == (done.status, int(done.stdout) >= jumps), done.stderr
     overwrites = policy == "overwrite"
     done.check_identity(*NAMES, overwritten=overwrites)
     assert 100 == done.counts("getpgid")["calls"]
     assert [] == foreign_content(done)
     if policy == "block":
-        assert set(done.losses()) <= {NESTED}
+        assert set(done.losses()) <= {NESTED}  # by handlers that interrupted a record with the ring full
+        assert sum(done.losses().values()) <= 2 * jumps
+        assert 100 == done.recorded("getpgid")
 
 
 @pytest.mark.parametrize("calls", [1, 3000])

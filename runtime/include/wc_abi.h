@@ -59,7 +59,7 @@ enum wci_kind {
         WCI_CONTROL_SEEN = 6, /* the target acted on a new control word for the first time */
         WCI_LOST = 7,         /* result records of this ring were lost between clock and clock + duration */
         WCI_CONTINUATION = 8, /* not a record: a later cell of one; count is its ordinal, 1.. */
-        WCI_FILLER = 9        /* not a record: closes a lap; count is cells to skip, this one included (1..255) */
+        WCI_FILLER = 9        /* not a record: closes a lap, or what a longjmp left open; count: cells to skip (1..255) */
 };
 
 /* The first 8 bytes of every cell. Written by the ring's owner; read by the consumer. */
@@ -140,7 +140,7 @@ struct wci_count {
         uint64_t filtered;
         uint64_t suppressed; /* made inside a handler */
         uint64_t lost;
-        uint64_t returned;   /* recorded (counted just before the commit) or lost: see consumer/accounting.py for the rest */
+        uint64_t returned;   /* recorded (counted just behind the commit) or lost: see consumer/accounting.py for the rest */
         uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
         uint64_t spare;
 };

@@ -50,9 +50,9 @@ wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *p
         if (pid == 0)
                 args.pid = own.ring->record_pid;
         __builtin_memcpy(record.first->args, &args, sizeof args);
+        wci_commit(&record);
         if (traced)
                 wci_count_returned(&own);
-        wci_commit(&record);
 }
 
 static bool

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <time.h>
 
 #define WCI_DEAD_NS 200000000ull
@@ -28,6 +29,15 @@ has_room(const struct wci_ring *ring, uint64_t head, uint32_t cells)
         return fits_before(__atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), head, cells);
 }
 
+static void
+write_filler(struct wci_cell *cell, uint32_t size, uint32_t stamp)
+{
+        wci_cells_open(cell, WCI_SYMBOL_NONE, WCI_FILLER, 1);
+        cell->header.count = (uint8_t)size;
+        WCI_ORDER(); /* the count before the stamp that vouches for it */
+        __atomic_store_n(&cell->header.stamp, stamp, __ATOMIC_RELEASE);
+}
+
 /* Close the lap: FILLER over what is left of it, then head at the next lap's start. */
 static void
 lap_close(struct wci_ring *ring, uint64_t head)
@@ -39,11 +49,7 @@ lap_close(struct wci_ring *ring, uint64_t head)
                 return;
         if (index == ring->capacity)
                 return;
-        struct wci_cell *cell = wci_ring_cells(ring) + index;
-        wci_cells_open(cell, WCI_SYMBOL_NONE, WCI_FILLER, 1);
-        cell->header.count = (uint8_t)(ring->capacity - index);
-        WCI_ORDER(); /* the count before the stamp that vouches for it */
-        __atomic_store_n(&cell->header.stamp, lap + 1, __ATOMIC_RELEASE);
+        write_filler(wci_ring_cells(ring) + index, ring->capacity - index, lap + 1);
 }
 
 /* The first lap reaches pages not claimed yet: claim 64 KiB more, or let the ring end here. */
@@ -109,10 +115,7 @@ tell_lost(struct wci_ring *ring)
         wci_commit(&head);
 }
 
-/*
- * Is the cell that the reader waits for one that this thread reserved and has not committed (we are in a signal handler
- * that interrupted the wrapper)? Then waiting would wait for ourselves.
- */
+/* Is the cell that the reader waits for one that this thread reserved and has not committed? */
 static bool
 tail_is_open(struct wci_ring *ring, uint64_t tail)
 {
@@ -121,6 +124,56 @@ tail_is_open(struct wci_ring *ring, uint64_t tail)
                 return false;
         const uint32_t stamp = __atomic_load_n(&wci_ring_cells(ring)[index].header.stamp, __ATOMIC_ACQUIRE);
         return stamp != (uint32_t)(tail >> 32) + 1;
+}
+
+static bool
+on_signal_stack(void)
+{
+        stack_t now = {.ss_flags = SS_ONSTACK};
+        if (!wci_quiet)
+                wci_syscall3(SYS_sigaltstack, NULL, &now, 0);
+        return (now.ss_flags & SS_ONSTACK) != 0;
+}
+
+/*
+ * An open cell at tail is either one of a wrapper that we, in a signal handler, have interrupted (waiting for it would be
+ * waiting for ourselves), or of one that a siglongjmp or a cancellation has left for good. A wrapper is in the in-flight
+ * stack until its record is committed, and stays there for handlers, whose frames lie below its own: so where the stack
+ * holds nobody but the wrapper that has called us, nobody is left to come back. On a signal stack frames tell nothing.
+ */
+static bool
+abandoned(const struct wci_ring *ring)
+{
+        return ring->depth <= 1 && !on_signal_stack();
+}
+
+/* Close what was left open at tail, up to the next committed cell, as FILLER: the reader waits for it no longer. */
+static void
+close_abandoned(struct wci_ring *ring, uint64_t tail)
+{
+        struct wci_cell *cells = wci_ring_cells(ring);
+        const uint32_t stamp = (uint32_t)(tail >> 32) + 1;
+        const uint32_t end = ring->head >> 32 == tail >> 32 ? (uint32_t)ring->head : ring->capacity;
+        uint32_t upto = (uint32_t)tail;
+        while (upto < end && cells[upto].header.stamp != stamp)
+                upto++;
+        for (uint32_t at = upto; at > (uint32_t)tail;) { /* from behind: each leads to one that is there already */
+                const uint32_t size = at - (uint32_t)tail < WCI_RECORD_CELLS ? at - (uint32_t)tail : WCI_RECORD_CELLS;
+                at -= size;
+                write_filler(&cells[at], size, stamp);
+        }
+}
+
+/* Is tail held by somebody who will come back, but not before we return? What nobody comes back to is closed. */
+static bool
+held_by_ourselves(struct wci_ring *ring, uint64_t tail)
+{
+        if (!tail_is_open(ring, tail))
+                return false;
+        if (!abandoned(ring))
+                return true;
+        close_abandoned(ring, tail);
+        return false;
 }
 
 struct wci_stall {
@@ -190,7 +243,7 @@ wait_for_room(struct wci_ring *ring, uint64_t head, uint32_t cells, enum wci_los
                 const uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
                 if (fits_before(tail, head, cells))
                         return true;
-                if (tail_is_open(ring, tail)) {
+                if (held_by_ourselves(ring, tail)) {
                         *reason = WCI_LOSS_NESTED;
                         return false;
                 }
@@ -215,6 +268,8 @@ make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells
         if (wci_control->policy == WCI_BLOCK && !drops && ring->budget_tail != tail &&
             wait_for_room(ring, head, cells, &reason))
                 return true;
+        if (wci_control->policy == WCI_DROP && tail_is_open(ring, tail) && abandoned(ring))
+                close_abandoned(ring, tail);
         if (ring->pending_lost % 4096 == 0)
                 wci_consumer_is_dead(wci_monotonic_ns());
         if (__atomic_load_n(&wci_control->closed, __ATOMIC_ACQUIRE))

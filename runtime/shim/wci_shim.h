@@ -2,7 +2,7 @@
  * wci_shim.h: what a generated wrapper is made of. Included by generated C and by the runtime's own files.
  *
  * A wrapper calls, in this order:  INITIAL -> wci_enter -> the real call, in exactly one place -> wci_returned ->
- * captures (wci_path, wci_string, ...) -> wci_record -> stores -> wci_commit.
+ * captures (wci_path, wci_string, ...) -> wci_record -> stores -> wci_commit -> wci_leave.
  *
  * Rules (numbered in ARCHITECTURE.md) that this file keeps:
  *   R1  no malloc, stdio, locale, lock, or system call per event; initial-exec TLS of at most 64 bytes
@@ -215,8 +215,14 @@ wci_returned(struct wci_call *call, uint32_t clocks)
         if (WCI_UNLIKELY(ring->owner_pid != wci_alive->pid || ring->claims != call->claims))
                 return false;
         call->error = *wci_tls.error;
-        ring->depth = call->depth;
         return true;
+}
+
+/* The call is recorded, or lost: the thread is inside it no more. Not before: see abandoned in wci_ring.c. */
+WCI_INLINE void
+wci_leave(const struct wci_call *call)
+{
+        call->ring->depth = call->depth;
 }
 
 /* Room for cells: true when the record fits behind head in this lap and the reader has freed the place. */
@@ -295,7 +301,7 @@ wci_commit(const struct wci_record_head *head)
         __atomic_store_n(&cell->header.stamp, head->stamp, __ATOMIC_RELEASE);
 }
 
-/* The record is complete, its commit follows: a longjmp out of anything before leaves a call that never returned. */
+/* The record is committed: a longjmp out of anything before leaves a call that never returned. */
 WCI_INLINE void
 wci_count_returned(const struct wci_call *call)
 {

@@ -36,7 +36,6 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
 {
         call->duration = WCI_NO_DURATION;
         call->error = 0;
-        call->ring->depth = call->depth;
         uint32_t cells = 2;
         struct wci_capture text;
         wci_capture_begin(&text, NULL, 0);
@@ -44,13 +43,16 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
                 text = wci_capture_text((const void *)(uintptr_t)registers[tail->text], WCI_PATH_LIMIT, false);
         wci_capture_fit(&text, &cells);
         const struct wci_record_head record = wci_record(call, tail->symbol, WCI_ENTER, cells, 0);
-        if (record.first == NULL)
+        if (record.first == NULL) {
+                wci_leave(call);
                 return;
+        }
         put_registers(record.first, registers);
         const struct wci_blob blob = wci_capture_put(record.first, 2, &text);
         __builtin_memcpy(record.first->args, &blob, sizeof blob);
-        wci_count_returned(call);
         wci_commit(&record);
+        wci_count_returned(call);
+        wci_leave(call);
 }
 
 /* Returns false when the handler wants the call skipped. What it leaves in the registers is what the callee gets. */

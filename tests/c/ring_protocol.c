@@ -102,14 +102,17 @@ call_record(uint32_t cells, uint64_t ordinal)
         CHECK(wci_enter(&call, 0, 0, ordinal, WCI_CLOCK_AT_ENTRY));
         CHECK(wci_returned(&call, 0));
         const struct wci_record_head record = wci_record(&call, 0, WCI_CALL, cells, ordinal);
-        if (record.first == NULL)
+        if (record.first == NULL) {
+                wci_leave(&call);
                 return false;
+        }
         struct wci_cell *cell = (struct wci_cell *)record.first;
         for (uint32_t i = 1; i < cells; i++)
                 for (uint32_t byte = 0; byte < WCI_CONT_PAYLOAD; byte += 8)
                         memcpy(cell[i].payload + byte, &ordinal, 8);
-        wci_count_returned(&call);
         wci_commit(&record);
+        wci_count_returned(&call);
+        wci_leave(&call);
         return true;
 }
 
