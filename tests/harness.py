@@ -116,7 +116,8 @@ class Trace:
         """How many calls of *target* the records show."""
         number, heads = self.target(target), self.heads
         targets = np.array([symbol.target for symbol in self.manifest.symbols])
-        mine = (heads["symbol"] < len(targets)) & np.isin(heads["kind"], (abi.CALL, abi.ENTER))
+        kinds = (abi.CALL,) if self.manifest.targets[number].record == "both" else (abi.CALL, abi.ENTER)
+        mine = (heads["symbol"] < len(targets)) & np.isin(heads["kind"], kinds)
         return int((targets[heads["symbol"][mine]] == number).sum())
 
     def counts(self, target: str) -> Counter[str]:

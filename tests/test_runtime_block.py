@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from harness import trace
 from wc_intercept.consumer import abi
+from wc_intercept.consumer import abi_fields as fields
 from wc_intercept.consumer.session import SessionDirectory
 
 CALLS = """
@@ -54,3 +56,23 @@ def test_a_reader_that_stands_still_is_not_waited_for_longer_than_block_ms(
     assert (200_000, 200_000) == (counts["calls"], done.recorded("getppid") + counts["lost"])
     assert {abi.LOSS_NAMES[0]: counts["lost"]} == dict(done.losses())
     assert [1] == [int(ring.header["stalls"]) for ring in done.rings]
+
+
+def test_a_consumer_that_cannot_be_seen_is_alive_while_its_heart_beats(
+    hooks: Path, compile_c: Callable[..., Path]
+) -> None:
+    """In a pid namespace of its own a program finds nobody under the consumer's pid; a late heartbeat proves nothing."""
+    nobody = 4194304  # more than any pid
+
+    def hide(session: SessionDirectory) -> None:
+        os.pwrite(session._control, nobody.to_bytes(4, "little"), fields.CONTROL.offset("consumer_pid"))
+        session.beat()
+
+    late: list[float] = []
+
+    def lives() -> bool:
+        late[:] = late or [time.monotonic() + 0.6]
+        return time.monotonic() > late[0]
+
+    run = trace(hooks, compile_c(CALLS), 20_000, ring_cells=1024, prepared=hide, reads=lives)
+    assert (20_000, 0) == (run.recorded("getppid"), run.control["closed"])

@@ -100,3 +100,18 @@ def test_a_child_is_recorded_after_chroot_and_setuid(hooks: Path, program: Path,
     assert 0 == run.status, run.stderr
     assert [5, 2] == sorted(expected(run).values(), reverse=True)
     assert expected(run) == attributed(run)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace needs root")
+@pytest.mark.parametrize("policy", [abi.BLOCK, abi.DROP])
+def test_processes_in_pid_namespaces_share_no_ring(hooks: Path, program: Path, policy: int) -> None:
+    """Where a process cannot see the owners of rings, and two have the same pid, it may take over none."""
+    run = trace(hooks, program, "namespaces", policy=policy, ring_cells=65536)
+    if run.status == 77:
+        pytest.skip("no pid namespaces here")
+    assert (0, "") == (run.status, run.stderr)
+    run.check_identity("getpgid")
+    calls = 7 * 20_000 + 3
+    assert (calls, calls) == (run.counts("getpgid")["calls"], run.recorded("getpgid") + run.counts("getpgid")["lost"])
+    assert len(run.rings) >= 7
+    assert [] == [ring.torn for ring in run.rings if ring.torn]

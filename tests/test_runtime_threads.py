@@ -59,6 +59,22 @@ def test_the_identity_holds_exactly(hooks: Path, loops: Path, policy: str, threa
     assert [] == mixed(run)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("record", ["entry", "both"])
+def test_the_identity_holds_for_records_written_at_entry(
+    shim: Callable[..., Path], loops: Path, record: str, policy: str
+) -> None:
+    """A call that is recorded twice counts once, and when its first half is lost, not as lost."""
+    hooks = shim({"funcs": [{"func_name": "getppid", "record": record}]})
+    run = trace(hooks, loops, 50_000, 2, policy=POLICIES[policy], ring_cells=1024)
+    counts = run.counts("getppid")
+    assert (100_000, 100_000) == (counts["calls"], counts["returned"])
+    run.check_identity("getppid", overwritten=policy == "overwrite")
+    assert policy == "overwrite" or 100_000 == run.recorded("getppid") + counts["lost"]
+    entered = int((run.heads["kind"] == abi.ENTER).sum())
+    assert policy != "block" or (100_000, 0) == (entered, counts["lost"])
+
+
 @pytest.mark.parametrize("frequency", [3, 1000])
 def test_frequency_counts_per_thread_from_its_first_call(
     shim: Callable[..., Path], loops: Path, frequency: int

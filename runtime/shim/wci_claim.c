@@ -19,9 +19,40 @@ ring_at(uint32_t index)
         return (struct wci_ring *)((char *)wci_segment + wci_segment->first_ring + index * wci_segment->ring_stride);
 }
 
+/*
+ * A process in another pid namespace than the segment's first one (it was forked there; static, so that its own children
+ * know): it sees other pids than we, or the same for other processes. It takes over no ring but a free one, and the mark
+ * in its owner word keeps others from taking its ring: for such a tid tgkill says EINVAL, not ESRCH.
+ */
+#define WCI_FOREIGN_TID 0x80000000u
+static bool foreign;
+static char home[64]; /* the first process's namespace, as /proc names it */
+
+static bool
+namespace_read(char *name)
+{
+        const long length = wci_syscall3(SYS_readlink, "/proc/self/ns/pid", name, sizeof home - 1);
+        if (length > 0)
+                name[length] = '\0';
+        return length > 0;
+}
+
+/* In a fork child. Without /proc a parent outside of our namespace still tells: its pid is 0. */
+static void
+namespace_look(void)
+{
+        char name[sizeof home];
+        foreign = foreign || wci_syscall0(SYS_getppid) == 0 ||
+                  (home[0] != '\0' && namespace_read(name) && !(wci_text_starts(name, home) && wci_text_starts(home, name)));
+        if (foreign)
+                wci_consumer_look();
+}
+
 static uint64_t
 owner_word(uint32_t pid, uint32_t tid)
 {
+        if (foreign)
+                tid |= WCI_FOREIGN_TID;
         return (uint64_t)tid << 32 | pid;
 }
 
@@ -74,11 +105,11 @@ static struct wci_ring *
 ring_find(uint64_t self)
 {
         const uint32_t used = __atomic_load_n(&wci_segment->rings_used, __ATOMIC_ACQUIRE);
-        for (uint32_t i = 0; i < used; i++)
+        for (uint32_t i = 0; i < used && !foreign; i++)
                 if (*(uint64_t *)&ring_at(i)->owner_pid == self)
                         return ring_at(i);
         const uint32_t first = (uint32_t)(self >> 32);
-        for (uint32_t probe = 0; !wci_quiet && probe < 8 && probe < used; probe++) {
+        for (uint32_t probe = 0; !wci_quiet && !foreign && probe < 8 && probe < used; probe++) {
                 struct wci_ring *ring = ring_at((first + probe) % used);
                 const uint64_t owner = *(volatile uint64_t *)&ring->owner_pid;
                 if (owner != 0 && owner_is_dead(owner) && ring_take(ring, owner, self))
@@ -97,7 +128,7 @@ ring_find(uint64_t self)
                         return ring;
                 }
         }
-        for (uint32_t i = 0; !wci_quiet && i < used; i++) {
+        for (uint32_t i = 0; !wci_quiet && !foreign && i < used; i++) {
                 struct wci_ring *ring = ring_at(i);
                 const uint64_t owner = *(volatile uint64_t *)&ring->owner_pid;
                 if (owner != 0 && owner_is_dead(owner) && ring_take(ring, owner, self))
@@ -179,7 +210,7 @@ ring_in_vfork(void)
         }
         if (ring->record_pid != pid)
                 write_identity(ring, pid == ring->owner_pid ? WCI_THREAD : WCI_PROCESS, pid,
-                               pid == ring->owner_pid ? ring->owner_tid : pid,
+                               pid == ring->owner_pid ? ring->owner_tid & ~WCI_FOREIGN_TID : pid,
                                pid == ring->owner_pid ? 0 : WCI_PROCESS_VFORK);
         return ring;
 }
@@ -244,6 +275,7 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
                 if (wci_quiet)
                         return count_without_ring(target, WCI_LOSS_QUIET);
                 wci_alive->pid = (uint32_t)wci_syscall0(SYS_getpid);
+                namespace_look();
                 reason = WCI_PROCESS_FORK;
                 wci_tls.vfork = NULL;
                 wci_tls.retry = 0;
@@ -270,6 +302,8 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
 void
 wci_ring_first(void)
 {
+        namespace_read(home);
+        wci_consumer_look();
         wci_tls.error = wci_errno_location();
         wci_tls.ring = ring_claim(WCI_PROCESS_EXEC);
 }

@@ -17,6 +17,8 @@
 #define WCI_SLICE_NS 2000000ull
 #define WCI_STUCK_NS 5000000000ull /* R4: no consumer, however alive it looks, may hold a program longer */
 
+static bool consumer_hidden;
+
 static bool
 fits_before(uint64_t tail, uint64_t head, uint32_t cells)
 {
@@ -206,14 +208,26 @@ stall_is_spent(struct wci_ring *ring, const struct wci_stall *stall, uint64_t no
         return true;
 }
 
+static bool
+consumer_is_unknown(void)
+{
+        return wci_syscall3(SYS_kill, wci_control->consumer_pid, 0, 0) == -ESRCH;
+}
+
+/* From a pid namespace that the consumer is not in it looks dead while its heart beats: then only that counts. */
+void
+wci_consumer_look(void)
+{
+        const uint64_t heartbeat = __atomic_load_n(&wci_control->heartbeat, __ATOMIC_RELAXED);
+        consumer_hidden = consumer_hidden || (consumer_is_unknown() && wci_monotonic_ns() < heartbeat + WCI_DEAD_NS);
+}
+
 /* A dead consumer is noticed here: a heartbeat older than 200 ms and no such process. Recording turns itself off. */
 bool
 wci_consumer_is_dead(uint64_t now)
 {
         const uint64_t heartbeat = __atomic_load_n(&wci_control->heartbeat, __ATOMIC_RELAXED);
-        if (wci_quiet || now < heartbeat + WCI_DEAD_NS)
-                return false;
-        if (wci_syscall3(SYS_kill, wci_control->consumer_pid, 0, 0) != -ESRCH)
+        if (wci_quiet || now < heartbeat + (consumer_hidden ? WCI_STUCK_NS : WCI_DEAD_NS) || !consumer_is_unknown())
                 return false;
         __atomic_store_n(&wci_control->closed, 1, __ATOMIC_RELEASE);
         return true;

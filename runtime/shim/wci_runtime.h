@@ -22,6 +22,7 @@ extern WCI_HIDDEN const uint32_t wci_samples;
 extern WCI_HIDDEN const uint64_t wci_no_words[]; /* one zero word per target */
 
 WCI_HIDDEN void wci_ring_first(void);
+WCI_HIDDEN void wci_consumer_look(void);
 WCI_HIDDEN bool wci_consumer_is_dead(uint64_t now);
 WCI_HIDDEN bool wci_populate(void *start, size_t size);
 WCI_HIDDEN void wci_degrade(enum wci_loss reason);

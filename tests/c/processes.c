@@ -236,6 +236,38 @@ many(int count)
         }
 }
 
+/* Children that are process 1 of pid namespaces of their own, at once: nobody there can ask who else is alive. */
+static void
+namespaces(void)
+{
+        pid_t children[3];
+        int go[2];
+        char byte;
+        (void)!pipe(go);
+        for (int i = 0; i < 3; i++) {
+                children[i] = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+                if (children[i] < 0)
+                        _exit(77);
+                if (children[i] == 0) {
+                        close(go[1]);
+                        (void)getpgid(0);
+                        (void)!read(go[0], &byte, 1); /* until all are there */
+                        const pid_t grandchild = fork();
+                        for (int calls = 0; calls < 20000; calls++)
+                                (void)getpgid(0);
+                        if (grandchild == 0)
+                                _exit(0);
+                        await(grandchild);
+                        _exit(0);
+                }
+        }
+        close(go[1]);
+        for (int calls = 0; calls < 20000; calls++)
+                (void)getpgid(0);
+        for (int i = 0; i < 3; i++)
+                await(children[i]);
+}
+
 /* R8: the child could neither open nor map anything any more. */
 static void
 jailed(void)
@@ -282,6 +314,8 @@ main(int argc, char **argv)
                 many(argc > 2 ? atoi(argv[2]) : 100);
         else if (strcmp(what, "jailed") == 0)
                 jailed();
+        else if (strcmp(what, "namespaces") == 0)
+                namespaces();
         else
                 return 2;
         return 0;
