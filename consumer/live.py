@@ -199,7 +199,7 @@ class _Run:
             by_name = not set(entry.requested) & set("%*?[")  # what a glob or a set leaves out is no surprise
             told = by_name and self.given.preload is None
             if entry.status in ("refused", "pending") and (told or self.log.verbose):
-                self.log.warn(f"{entry.target or entry.requested} is not intercepted", entry.where, entry.reason)
+                self.log.warn(entry.complaint, entry.where, entry.reason)
 
     def _tell(self, account: Account) -> None:
         if account.lost or self.given.summary or self.log.verbose:

@@ -42,7 +42,7 @@ def json(lines: Iterable[Coverage]) -> str:
 def warnings(lines: Iterable[Coverage]) -> list[UserWarning_]:
     """Return a warning for every name that was asked for as such and is not wrapped."""
     return [
-        UserWarning_(f"{line.requested} is not intercepted", line.where, line.reason)
+        UserWarning_(line.complaint, line.where, line.reason)
         for line in lines
         if line.status in ("refused", "pending") and not set(line.requested) & set("%*?[")
     ]

@@ -153,6 +153,11 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     where: str = ""
     """path:line:column in the config."""
 
+    @property
+    def complaint(self) -> str:
+        """What to say of one that is refused, or pending; a pending one that has symbols is wrapped."""
+        return f"{self.target or self.requested} is not {'there yet' if self.symbols else 'intercepted'}"
+
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the headers, libc facts and calling convention were taken from."""

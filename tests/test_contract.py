@@ -198,3 +198,47 @@ def test_a_report_that_cannot_be_written_says_so_under_its_own_name(
 def test_what_a_glob_leaves_out_is_no_warning(wc_run: Run) -> None:
     done = wc_run("--trace", "dls*,getppid", "true")
     assert (0, "") == (done.returncode, done.stderr)
+
+
+# --- libraries --------------------------------------------------------------------------------------------------------
+
+HOST = """
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char **words)
+{
+    void *plugin = count == 2 ? dlopen(words[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    int (*run)(void) = plugin != NULL ? (int (*)(void))dlsym(plugin, "run") : NULL;
+    return run != NULL && run() == 42 ? 0 : 1;
+}
+"""
+
+
+def test_a_function_of_a_library_that_comes_later_is_caught_when_it_is_there(
+    wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path
+) -> None:
+    library = compile_c("int times(int a, int b) { return a * b; }", "-shared", "-fPIC", "-Wl,-soname,liblater.so")
+    (tmp_path / "liblater.so").symlink_to(library)
+    code = "int times(int, int); int run(void) { return times(6, 7); }"
+    plugin = compile_c(code, "-shared", "-fPIC", f"-L{tmp_path}", f"-Wl,-rpath,{tmp_path}", "-llater")
+    times = {"func_name": "times", "library": "liblater.so", "prototype": "int times(int a, int b)"}
+    done = wc_run("-c", configured(tmp_path, times), compile_c(HOST), plugin)
+    assert (0, True) == (done.returncode, "wc-run: warning: times is not there yet\n" in done.stderr)
+    assert "times(6, 7) = 42\n" in done.stderr
+
+
+def test_paths_in_a_config_are_relative_to_it(wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path) -> None:
+    library = compile_c("int plus(int a, int b) { return a + b; }", "-shared", "-fPIC", "-Wl,-soname,libplus.so")
+    for name in ("a b:c", "headers", "libs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "libs" / "libplus.so").symlink_to(library)
+    (tmp_path / "headers" / "plus.h").write_text("int plus(int first, int second);\n")
+    program = compile_c(
+        "int plus(int, int); int main(void) { return plus(1, 2) - 3; }",
+        f"-L{tmp_path / 'libs'}", f"-Wl,-rpath,{tmp_path / 'libs'}", "-lplus",
+    )  # fmt: skip
+    config = configured(
+        tmp_path / "a b:c", "plus", headers=["plus.h"], include=["../headers"], libraries=["../libs/libplus.so"]
+    )
+    done = wc_run("-c", config, program, cwd="/")
+    assert (0, "plus(1, 2) = 3\n") == (done.returncode, done.stderr)
