@@ -217,14 +217,14 @@ int main(int count, char **words)
 def test_a_function_of_a_library_that_comes_later_is_caught_when_it_is_there(
     wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path
 ) -> None:
-    library = compile_c("int times(int a, int b) { return a * b; }", "-shared", "-fPIC", "-Wl,-soname,liblater.so")
+    library = compile_c("int product(int a, int b) { return a * b; }", "-shared", "-fPIC", "-Wl,-soname,liblater.so")
     (tmp_path / "liblater.so").symlink_to(library)
-    code = "int times(int, int); int run(void) { return times(6, 7); }"
+    code = "int product(int, int); int run(void) { return product(6, 7); }"
     plugin = compile_c(code, "-shared", "-fPIC", f"-L{tmp_path}", f"-Wl,-rpath,{tmp_path}", "-llater")
-    times = {"func_name": "times", "library": "liblater.so", "prototype": "int times(int a, int b)"}
-    done = wc_run("-c", configured(tmp_path, times), compile_c(HOST), plugin)
-    assert (0, True) == (done.returncode, "wc-run: warning: times is not there yet\n" in done.stderr)
-    assert "times(6, 7) = 42\n" in done.stderr
+    product = {"func_name": "product", "library": "liblater.so", "prototype": "int product(int a, int b)"}
+    done = wc_run("-c", configured(tmp_path, product), compile_c(HOST), plugin)
+    assert (0, True) == (done.returncode, "wc-run: warning: product is not there yet\n" in done.stderr)
+    assert "product(6, 7) = 42\n" in done.stderr
 
 
 def test_paths_in_a_config_are_relative_to_it(wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path) -> None:
