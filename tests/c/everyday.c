@@ -53,6 +53,22 @@ streams(int argc)
         CHECK(fprintf(stdout, "%s\n", word) == 5);
 }
 
+static void
+memory(int argc)
+{
+        const char *volatile unknown = "a name of some length";
+        const char *name = unknown;
+        char buf[64], copy[64];
+        memset(buf, 'x', (size_t)argc + 40);
+        memcpy(copy, buf, (size_t)argc + 30);
+        CHECK(copy[30] == 'x');
+        strcpy(copy, name);
+        CHECK(copy[0] == name[0]);
+        strncpy(buf, name, (size_t)argc + 10);
+        CHECK(memcmp(buf, copy, (size_t)argc) == 0);
+        CHECK(write(STDOUT_FILENO, "written\n", (size_t)argc + 7) == 8);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -60,6 +76,7 @@ main(int argc, char **argv)
         (void)argv;
         files(argc);
         streams(argc);
+        memory(argc);
         CHECK(poll(&none, (nfds_t)argc, 0) == 0);
         CHECK(strtol("77z", NULL, 10) == 77);
         CHECK(fflush(stdout) == 0);
