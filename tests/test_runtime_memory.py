@@ -128,6 +128,19 @@ def test_little_address_space_gives_fewer_rings(hooks: Path, loops: Path, megaby
     assert [] == [segment for segment in run.segments if int(segment["size"]) > limit]
 
 
+@pytest.mark.parametrize("kilobytes", [4, 100, 1024, 1200, 5000, 100_000])
+def test_a_limit_on_the_size_of_files_is_not_run_into(hooks: Path, loops: Path, kilobytes: int) -> None:
+    """A file that is made larger than RLIMIT_FSIZE allows costs a program its life (SIGXFSZ)."""
+    limit = kilobytes << 10
+    run = trace(
+        hooks, loops, 1000, 2, before_exec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )  # fmt: skip
+    assert (0, 0) == (run.status, len([segment for segment in run.segments if int(segment["size"]) > limit]))
+    if kilobytes > 1100:
+        run.check_identity(*NAMES)
+        assert 2000 == run.counts("getppid")["calls"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="setuid needs root")
 def test_mlockall_does_as_without_a_shim(hooks: Path, compile_c: Callable[..., Path]) -> None:
     program = compile_c("locked.c", "-pthread")

@@ -39,12 +39,16 @@ def foreign_content(run: Trace) -> list[tuple[int, bytes]]:
     return wrong
 
 
+@pytest.mark.parametrize("where", [(), ("stack",), ("thread",), ("thread", "stack")], ids=" ".join)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_recording_survives_handlers_that_leave_by_siglongjmp(
-    hooks: Path, compile_c: Callable[..., Path], policy: str, soak: bool
+    hooks: Path, compile_c: Callable[..., Path], policy: str, where: tuple[str, ...], soak: bool
 ) -> None:
-    jumps = 50_000 if soak else 2_000
-    done = trace(hooks, compile_c("jumping.c"), jumps, policy=POLICIES[policy], ring_cells=2048, string_limit=256)
+    jumps = 50_000 if soak else 1_000
+    done = trace(
+        hooks, compile_c("jumping.c", "-pthread"), jumps, *where, policy=POLICIES[policy], ring_cells=2048,
+        string_limit=256,
+    )  # fmt: skip
     assert (0, True) == (done.status, int(done.stdout) >= jumps), done.stderr
     overwrites = policy == "overwrite"
     done.check_identity(*NAMES, overwritten=overwrites)
@@ -52,8 +56,8 @@ def test_recording_survives_handlers_that_leave_by_siglongjmp(
     assert [] == foreign_content(done)
     if policy == "block":
         assert set(done.losses()) <= {NESTED}  # by handlers that interrupted a record with the ring full
-        assert sum(done.losses().values()) <= 2 * jumps
         assert 100 == done.recorded("getpgid")
+        assert "stack" in where or sum(done.losses().values()) <= 2 * jumps
 
 
 @pytest.mark.parametrize("calls", [1, 3000])

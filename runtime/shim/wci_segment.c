@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #ifndef MADV_POPULATE_WRITE
@@ -124,13 +125,23 @@ file_create(const char *session)
                             0);
 }
 
-/* As many rings as address space allows (RLIMIT_AS), down to one. */
+/* A file made larger than this raises SIGXFSZ. */
+static uint64_t
+file_limit(void)
+{
+        struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+        wci_syscall6(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
+        return limit.rlim_cur;
+}
+
+/* As many rings as address space (RLIMIT_AS) and the size of files (RLIMIT_FSIZE) allow, down to one. */
 static struct wci_segment *
 file_map(long fd, struct geometry *g)
 {
+        const uint64_t most = file_limit();
         for (uint32_t rings = wci_control->rings; rings != 0; rings /= 4) {
                 *g = geometry_for(rings);
-                if (wci_syscall3(SYS_ftruncate, fd, g->size, 0) < 0)
+                if (g->size > most || wci_syscall3(SYS_ftruncate, fd, g->size, 0) < 0)
                         continue;
                 const long map = wci_syscall6(SYS_mmap, 0, (long)g->size, PROT_READ | PROT_WRITE,
                                               MAP_SHARED | MAP_NORESERVE, fd, 0);

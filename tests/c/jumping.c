@@ -1,12 +1,14 @@
 /*
  * jumping.c: R3. A timer at 10 kHz interrupts a loop of wrapped calls; its handler calls wrapped functions itself and
- * leaves by siglongjmp, into the middle of whatever was going on. Arguments: jumps to make, where to jump to stand.
- * Each write carries its number in its count and its content. Prints calls made and jumps. */
+ * leaves by siglongjmp, into the middle of whatever was going on. Arguments: jumps to make; "stack": on a signal stack;
+ * "thread": in a thread. Each write's content is its length. Prints the jumps. lint-flags: -pthread */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,9 @@
 #include <unistd.h>
 
 static sigjmp_buf place;
-static volatile long jumps, in_handler, after_timer;
+static volatile long jumps, in_handler;
+static long wanted = 1000;
+static char signal_stack[65536];
 static int null;
 
 /* A call whose record tells on itself: the buffer's 4-byte words are all the buffer's length. */
@@ -44,24 +48,54 @@ timer(long microseconds)
         setitimer(ITIMER_REAL, &every, NULL);
 }
 
-int
-main(int argc, char **argv)
+static void *
+loop(void *unused)
 {
-        const long wanted = argc > 1 ? atol(argv[1]) : 1000;
-        null = open("/dev/null", O_WRONLY);
-        struct sigaction action = {.sa_handler = on_timer};
-        sigaction(SIGALRM, &action, NULL);
         static volatile unsigned i;
+        sigset_t alarm;
+        sigemptyset(&alarm);
+        sigaddset(&alarm, SIGALRM);
+        const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+        sigaltstack(&stack, NULL);
         sigsetjmp(place, 1);
+        pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
         if (jumps == 0)
                 timer(100);
         while (jumps < wanted) {
                 marked_write(4 * (1 + i++ % 60));
                 (void)getppid();
         }
+        pthread_sigmask(SIG_BLOCK, &alarm, NULL);
         timer(0);
         for (i = 0; i < 100; i++)
                 (void)getpgid(0);
         dprintf(1, "%ld\n", jumps);
+        return unused;
+}
+
+int
+main(int argc, char **argv)
+{
+        bool in_thread = false;
+        struct sigaction action = {.sa_handler = on_timer};
+        if (argc > 1)
+                wanted = atol(argv[1]);
+        for (int i = 2; i < argc; i++) {
+                in_thread |= strcmp(argv[i], "thread") == 0;
+                action.sa_flags |= strcmp(argv[i], "stack") == 0 ? SA_ONSTACK : 0;
+        }
+        null = open("/dev/null", O_WRONLY);
+        sigaction(SIGALRM, &action, NULL);
+        sigset_t alarm;
+        sigemptyset(&alarm);
+        sigaddset(&alarm, SIGALRM);
+        pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+        if (!in_thread) {
+                loop(NULL);
+        } else {
+                pthread_t thread;
+                pthread_create(&thread, NULL, loop, NULL);
+                pthread_join(thread, NULL);
+        }
         return 0;
 }
