@@ -41,7 +41,7 @@ def shim_for_config(path: str, program: str) -> str:
 
 def shim_for_list(names: str, program: str) -> str:
     """Return the shim for the names of --trace."""
-    note = Note("list", names, os.getcwd(), program)
+    note = Note("list", names, program)
     found = note.shim()
     if found is None:
         from wc_intercept.generator.config import parse

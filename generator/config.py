@@ -83,7 +83,11 @@ def load(path: str | os.PathLike[str]) -> Config:
 
 def parse(text: str, name: str) -> Config:
     """Read a config from *text*; relative paths in it are relative to the working directory."""
-    return _config(parse_json(text, name), FilePath.cwd())
+    try:
+        base = FilePath.cwd()
+    except OSError:  # it was deleted: then nothing is relative to it
+        base = FilePath("/")
+    return _config(parse_json(text, name), base)
 
 
 def steps_of(path: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
+from conftest import BIN, Run
 
 Explain = Callable[..., Any]
 
@@ -242,3 +242,11 @@ def test_paths_in_a_config_are_relative_to_it(wc_run: Run, compile_c: Callable[.
     )
     done = wc_run("-c", config, program, cwd="/")
     assert (0, "plus(1, 2) = 3\n") == (done.returncode, done.stderr)
+
+
+def test_a_working_directory_that_was_deleted_is_none_of_our_business(wc_run: Run, execs: Path, tmp_path: Path) -> None:
+    script = (
+        f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; exec {BIN}/wc-run --trace getppid {execs}"
+    )
+    done = wc_run("--trace", "chroot", "sh", "-c", script)
+    assert (0, 1) == (done.returncode, done.stderr.count("getppid() = ")), done.stderr
