@@ -81,6 +81,14 @@ def test_an_exec_tells_its_path_and_who_runs_it(hooks: Path, program: Path) -> N
     assert [record.pid for record in execs] == [record.identity[0] for record in execs]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="setuid needs root")
+def test_a_vfork_child_that_has_dropped_its_privileges_reads_its_own_memory(hooks: Path, program: Path) -> None:
+    """R7: not its parent's, by the pid that it has inherited."""
+    run = trace(hooks, program, "dropping")
+    paths = [record.kept["path"] for record in run.records if record.kind == abi.EXEC]
+    assert [(b"/nonexistent/program", 1), (b"/bin/true", 1)] == [(path.data, path.flags) for path in paths]
+
+
 def test_a_spawn_tells_the_childs_pid(hooks: Path, program: Path) -> None:
     run = trace(hooks, program, "spawn")
     spawned = [record.identity[0] for record in run.records if record.kind == abi.EXEC]

@@ -88,6 +88,21 @@ vforks(void)
         }
 }
 
+/* The child may not look into its parent, whose memory it shares: it is somebody else by then. */
+static void
+dropping(void)
+{
+        const pid_t child = vfork();
+        if (child == 0) {
+                syscall(SYS_setuid, 65534);
+                (void)getpgid(0);
+                execl("/nonexistent/program", "program", (char *)NULL);
+                execl("/bin/true", "true", (char *)NULL);
+                _exit(127);
+        }
+        await(child);
+}
+
 static void
 spawns(void)
 {
@@ -296,6 +311,8 @@ main(int argc, char **argv)
                 double_fork();
         else if (strcmp(what, "vfork") == 0)
                 vforks();
+        else if (strcmp(what, "dropping") == 0)
+                dropping();
         else if (strcmp(what, "spawn") == 0)
                 spawns();
         else if (strcmp(what, "shell") == 0)
