@@ -143,6 +143,7 @@ class Reader:
             assert 0 < int(first["count"]) <= capacity - index
             ring.tail, ring.seeking = ring.tail + int(first["count"]), False
         else:
+            assert first["stamp"] != (ring.tail >> 32) + 1 or ring.seeking or first["count"] > len(cells)
             self._wait(segment, header, ring, head, capacity, final)
         return 0
 

@@ -149,7 +149,14 @@ abandoned(const struct wci_ring *ring)
         return ring->depth <= 1 && !on_signal_stack();
 }
 
-/* Close what was left open at tail, up to the next committed cell, as FILLER: the reader waits for it no longer. */
+/* The later cells of a record are committed before its first: they vouch for nothing. */
+static bool
+begins_something(const struct wci_cell *cell, uint32_t stamp)
+{
+        return cell->header.stamp == stamp && cell->header.kind != WCI_CONTINUATION;
+}
+
+/* Close what was left open at tail, up to the next committed record, as FILLER: the reader waits for it no longer. */
 static void
 close_abandoned(struct wci_ring *ring, uint64_t tail)
 {
@@ -157,7 +164,7 @@ close_abandoned(struct wci_ring *ring, uint64_t tail)
         const uint32_t stamp = (uint32_t)(tail >> 32) + 1;
         const uint32_t end = ring->head >> 32 == tail >> 32 ? (uint32_t)ring->head : ring->capacity;
         uint32_t upto = (uint32_t)tail;
-        while (upto < end && cells[upto].header.stamp != stamp)
+        while (upto < end && !begins_something(&cells[upto], stamp))
                 upto++;
         for (uint32_t at = upto; at > (uint32_t)tail;) { /* from behind: each leads to one that is there already */
                 const uint32_t size = at - (uint32_t)tail < WCI_RECORD_CELLS ? at - (uint32_t)tail : WCI_RECORD_CELLS;
