@@ -15,8 +15,9 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -109,7 +110,7 @@ def plan(config: Config, platform: Platform | None = None, program: Program | No
     wanted = {line.requested for line in made.coverage if line.status == "unknown"}
     of_program = bool(wanted) and program is not None
     if wanted and program is not None:
-        more = [library for library in _libraries_of(program) if wanted & library.exports.keys()]
+        more = [library for library in _libraries_of(program) if _exports_any(library, wanted)]
         made = decide(config, headers, [*libraries, *more], platform) if more else made
         made = _with(made, (_own(line, program) for line in made.coverage))
     made = _with(made, (_system_call(line, headers) for line in made.coverage))
@@ -271,6 +272,12 @@ def _libraries_of(program: Program) -> Iterator[Library]:
             yield Library.read(path)
         except UserError:
             continue
+
+
+def _exports_any(library: Library, wanted: Collection[str]) -> bool:
+    """Whether *library* exports one of the *wanted* names, or a name that one of them matches as a glob."""
+    globs = [name for name in wanted if set(name) & set("*?[")]
+    return any(name in wanted or any(fnmatchcase(name, glob) for glob in globs) for name in library.exports)
 
 
 def _with(made: Plan, coverage: Iterable[Coverage]) -> Plan:

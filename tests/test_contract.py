@@ -250,3 +250,21 @@ def test_a_working_directory_that_was_deleted_is_none_of_our_business(wc_run: Ru
     )
     done = wc_run("--trace", "chroot", "sh", "-c", script)
     assert (0, 1) == (done.returncode, done.stderr.count("getppid() = ")), done.stderr
+
+
+def test_names_and_globs_unknown_to_libc_are_looked_for_in_the_programs_libraries(
+    wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path
+) -> None:
+    code = "int zzadd(int a, int b) { return a + b; } int zzneg(int a) { return -a; }"
+    library = compile_c(code, "-shared", "-fPIC", "-Wl,-soname,libzz.so")
+    (tmp_path / "libzz.so").symlink_to(library)
+    program = compile_c(
+        "int zzadd(int, int); int zzneg(int); int main(void) { return zzadd(1, zzneg(1)); }",
+        f"-L{tmp_path}", f"-Wl,-rpath,{tmp_path}", "-lzz",
+    )  # fmt: skip
+    for names in ("zzadd,zzneg", "zz*"):
+        done = wc_run("--trace", names, program)
+        assert (0, ["zzneg", "zzadd"]) == (
+            done.returncode,
+            [line.partition("(")[0] for line in done.stderr.splitlines()],
+        )
