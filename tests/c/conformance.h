@@ -520,6 +520,8 @@ main(int argc, char **argv)
         report = (int)kernel(SYS_open, (long)argv[1], O_CREAT | O_TRUNC | O_WRONLY | O_APPEND | O_CLOEXEC, 0644, 0);
         report = (int)kernel(SYS_dup2, report, 200, 0, 0);
         limit = atol(argv[2]);
+        const long none[2] = {0, 0};
+        kernel(SYS_setrlimit, 4 /* RLIMIT_CORE */, (long)none, 0, 0);
         if (argc > 3)
                 read_skip(argv[3]);
         file_fd = 30;
