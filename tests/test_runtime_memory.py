@@ -128,6 +128,28 @@ def test_little_address_space_gives_fewer_rings(hooks: Path, loops: Path, megaby
     assert [] == [segment for segment in run.segments if int(segment["size"]) > limit]
 
 
+@pytest.mark.parametrize("left", [None, 0, 8, 40, 100, 150, 400], ids=lambda n: f"{n} KiB")
+def test_a_kernel_without_populate_is_recorded_on_as_well(
+    hooks: Path, loops: Path, compile_c: Callable[..., Path], tmp_path: Path, left: int | None
+) -> None:
+    """Linux before 5.14: pages are claimed in another way, and a full file system is no SIGBUS there either."""
+
+    def prepare(session: SessionDirectory) -> None:
+        unlimited(session)
+        if left is not None:
+            leave(tmp_path, left << 10)
+
+    with mounted(tmp_path, "1m"):
+        run = trace(
+            hooks, compile_c("old_kernel.c"), loops, CALLS, THREADS, root=tmp_path, prepared=prepare, policy=abi.DROP
+        )  # fmt: skip
+    if run.status == 77:
+        pytest.skip("no seccomp here")
+    assert (0, f"{THREADS * CALLS}\n", "") == (run.status, run.stdout, run.stderr)
+    run.check_identity(*NAMES)
+    assert left is not None or run.recorded("getppid") > 1000
+
+
 @pytest.mark.parametrize("kilobytes", [4, 100, 1024, 1200, 5000, 100_000])
 def test_a_limit_on_the_size_of_files_is_not_run_into(hooks: Path, loops: Path, kilobytes: int) -> None:
     """A file that is made larger than RLIMIT_FSIZE allows costs a program its life (SIGXFSZ)."""

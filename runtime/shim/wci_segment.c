@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -30,13 +31,33 @@ wci_degrade(enum wci_loss reason)
                 wci_segment->degraded = (uint32_t)reason + 1;
 }
 
+/*
+ * Linux before 5.14 has no MADV_POPULATE_WRITE. There the kernel adds 0 to a word of each page (FUTEX_WAKE_OP), which takes
+ * the page as a write would, changes nothing, and where there is none fails with EFAULT.
+ */
+static bool
+populate_by_word(char *start, size_t size)
+{
+        const long add_nothing = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0);
+        for (char *page = start; page < start + size; page += 4096)
+                if (wci_syscall6(SYS_futex, (long)page, FUTEX_WAKE_OP, 0, 0, (long)page, add_nothing) < 0)
+                        return false;
+        return true;
+}
+
+static bool
+populate(void *start, size_t size)
+{
+        const long result = wci_syscall3(SYS_madvise, start, size, MADV_POPULATE_WRITE);
+        return result == 0 || (result == -EINVAL && populate_by_word(start, size));
+}
+
 /* Claim pages for writing. False: no memory or no budget; nothing was touched. */
 bool
 wci_populate(void *start, size_t size)
 {
         const uint64_t used = __atomic_fetch_add(&wci_control->used, size, __ATOMIC_RELAXED);
-        if (used + size <= wci_control->budget &&
-            wci_syscall3(SYS_madvise, start, size, MADV_POPULATE_WRITE) == 0)
+        if (used + size <= wci_control->budget && populate(start, size))
                 return true;
         __atomic_fetch_sub(&wci_control->used, size, __ATOMIC_RELAXED);
         return false;
