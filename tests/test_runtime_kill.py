@@ -115,3 +115,29 @@ def test_a_dead_consumer_is_noticed_and_the_program_goes_on(
     assert (1, [1]) == (run.control["closed"], [int(segment["closed"]) for segment in run.segments])
     run.check_identity("getppid", "write", overwritten=policy == "overwrite")
     assert run.counts("getppid")["calls"] < 12_000_000
+
+
+def test_threads_that_are_busy_when_the_program_ends_lose_nothing(
+    wc_run: Callable[..., subprocess.CompletedProcess[str]], hooks: Path, compile_c: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A record that an exit cut off is that of a call which did not return: --strict has nothing to say."""
+    code = """
+#include <pthread.h>
+#include <unistd.h>
+static void *loop(void *unused) {
+        char bytes[300] = {1};
+        for (;;)
+                (void)!write(-1, bytes, sizeof bytes);
+        return unused;
+}
+int main(void) {
+        pthread_t thread;
+        for (int i = 0; i < 3; i++)
+                pthread_create(&thread, 0, loop, 0);
+        return usleep(10000);
+}
+"""
+    program = compile_c(code, "-pthread", "-w")
+    for _ in range(5):
+        done = wc_run("--strict", "--preload", hooks, "--format", "wc", "-o", tmp_path / "trace.wc", program)
+        assert (0, "") == (done.returncode, done.stderr)
