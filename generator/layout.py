@@ -138,7 +138,7 @@ class Structs:
     def add(self, record: Record) -> str:
         if record.name not in self.layouts:
             self.layouts[record.name] = []
-            public = [member for member in record.members if not member.name.startswith("__")]
+            public = [m for m in record.members if not m.name.startswith("__") or m.name in _FUNCTION_MEMBERS]
             self.layouts[record.name] = [self._member(member) for member in public or record.members]
         return record.name
 
@@ -152,15 +152,20 @@ class Structs:
         content: Content = ""
         if kind == "struct" and (type_.record is None or not type_.record.members):
             kind = "raw"
+        name = _FUNCTION_MEMBERS.get(member.name, member.name)
+        if name != member.name:
+            kind = "pointer"
         many = member.array_length or 0
         if many and is_character(type_):
             kind, content, many = "raw", "text", 0
         size = type_.size * (member.array_length if member.array_length is not None else 1)
         struct = self.add(type_.record) if kind == "struct" and type_.record is not None else ""
-        return Field(member.name, kind, member.offset, size, content=content, struct=struct, many=many,
+        return Field(name, kind, member.offset, size, content=content, struct=struct, many=many,
                      role=_MEMBER_ROLES.get(member.name, ""))  # fmt: skip
 
 
+_FUNCTION_MEMBERS = {"__sigaction_handler": "sa_handler"}
+"""Unions of function pointers that programs know by a macro's name."""
 _MEMBER_ROLES = {"st_mode": "mode", "st_uid": "uid", "st_gid": "gid", "fd": "fd", "si_pid": "pid"}
 
 

@@ -268,3 +268,14 @@ def test_names_and_globs_unknown_to_libc_are_looked_for_in_the_programs_librarie
             done.returncode,
             [line.partition("(")[0] for line in done.stderr.splitlines()],
         )
+
+
+def test_a_signals_handler_is_shown_by_the_name_that_programs_know(wc_run: Run, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(
+        "#include <signal.h>\nint main(void) { struct sigaction a = {.sa_handler = SIG_IGN, .sa_flags = SA_RESTART};"
+        " return sigaction(SIGINT, &a, 0); }"
+    )
+    text = wc_run("--trace", "sigaction", program).stderr
+    assert "sigaction(SIGINT, {sa_handler=SIG_IGN, sa_mask=[], sa_flags=SA_RESTART}, NULL) = 0\n" == text
+    call = json.loads(wc_run("--trace", "sigaction", "--format", "jsonl", program).stderr)
+    assert 1 == call["args"]["act"]["sa_handler"]
