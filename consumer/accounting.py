@@ -8,8 +8,8 @@ wc-run and wc-report. Rules, per target, exactly:
     inside   = unfinished (the program ended in them) + abandoned (longjmp, exception, cancellation, thread exit)
 
 A call counts as returned just behind the commit of its record. So a torn record that a ring showed, begun and never
-committed, is among the inside. One among the returned is believed up to what the rings showed and one call per owner of a
-ring; what is beyond is ``missing``, which is always 0 unless somebody wrote into our memory (in overwrite mode it is
+committed, is among the inside. One among the returned is believed up to what the rings showed and one call per owner of
+a ring; what is beyond is ``missing``, which is always 0 unless somebody wrote into our memory (in overwrite mode it is
 ``overwritten``). A record may be committed, or lost, a moment before its call is counted as returned: then the call is
 taken from the inside.
 
