@@ -12,7 +12,10 @@ from wc_intercept import runtime
 
 SHIM = Path(runtime.__file__).parent / "shim"
 SOURCES = [str(SHIM / name) for name in ("wci_ring.c", "wci_claim.c", "wci_segment.c", "wci_capture.c", "wci_text.c")]
-FLAGS = ["-std=gnu11", "-pthread", f"-I{SHIM}", f"-I{SHIM.parent / 'include'}", "-fno-builtin", "-g", "-O2"]
+FLAGS = [
+    "-std=gnu11", "-D_GNU_SOURCE", "-pthread", f"-I{SHIM}", f"-I{SHIM.parent / 'include'}", "-fno-builtin",
+    "-fno-strict-aliasing", "-g", "-O2",
+]  # fmt: skip
 SANITIZERS = {
     "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "thread": ["-fsanitize=thread"],

@@ -5,8 +5,7 @@
  *     ring_protocol laps FIRST_LAP | memory CHUNKS | takeover | threads
  *
  * A record's payload is its ordinal, in every word: the reader checks each. Exit status 0: all was as it should be.
- * lint-flags: -pthread */
-#define _GNU_SOURCE
+ * lint-flags: -pthread -D_GNU_SOURCE */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
