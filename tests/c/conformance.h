@@ -392,13 +392,18 @@ place(void)
 {
         static const char content[] = "line one\nline two 42\nthird: 3.25 words, end\n";
         const struct timespec times[2] = {{1000000000, 0}, {1000000000, 0}};
-        kernel(SYS_unlink, (long)"file", 0, 0, 0);
         kernel(SYS_unlink, (long)"new", 0, 0, 0);
         kernel(SYS_rmdir, (long)"new", 0, 0, 0);
         kernel(SYS_mkdir, (long)"dir", 0755, 0, 0);
         kernel(SYS_chmod, (long)"dir", 0755, 0, 0);
-        const long fd = kernel(SYS_open, (long)"file", O_CREAT | O_TRUNC | O_RDWR, 0644, 0);
+        long fd = kernel(SYS_open, (long)"file", O_CREAT | O_RDWR | O_NOFOLLOW, 0644, 0);
+        if (fd < 0) {
+                kernel(SYS_unlink, (long)"file", 0, 0, 0);
+                fd = kernel(SYS_open, (long)"file", O_CREAT | O_RDWR, 0644, 0);
+        }
+        kernel(SYS_fchmod, fd, 0644, 0, 0);
         kernel(SYS_write, fd, (long)content, sizeof content - 1, 0);
+        kernel(SYS_ftruncate, fd, sizeof content - 1, 0, 0);  /* emptied first, ext4 would write it to the disk */
         kernel(SYS_utimensat, AT_FDCWD, (long)"file", (long)times, 0);
         kernel(SYS_utimensat, AT_FDCWD, (long)"dir", (long)times, 0);
         kernel(SYS_lseek, fd, 0, SEEK_SET, 0);
