@@ -47,6 +47,11 @@ def test_a_ring_goes_round_in_the_memory_that_it_got(run: Callable[..., None], c
     run("address", "memory", chunks)
 
 
+def test_what_a_longjmp_left_open_is_closed_by_the_writer(run: Callable[..., None]) -> None:
+    """R3. At whatever moment it left, once nobody but the present wrapper is in the in-flight stack."""
+    run("address", "abandoned")
+
+
 @pytest.mark.parametrize("sanitizer", ["address", "none"])
 def test_a_claimer_takes_its_own_stale_ring_first_and_a_living_owners_never(
     run: Callable[..., None], sanitizer: str

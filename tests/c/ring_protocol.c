@@ -2,7 +2,7 @@
  * ring_protocol.c: the ring's protocol in one process: the runtime's own ring, claim and segment code, linked in, with a
  * reader written from wc_abi.h beside it. Built with sanitizers. The session around it is made up here.
  *
- *     ring_protocol laps FIRST_LAP | memory CHUNKS | takeover | threads
+ *     ring_protocol laps FIRST_LAP | memory CHUNKS | abandoned | takeover | threads
  *
  * A record's payload is its ordinal, in every word: the reader checks each. Exit status 0: all was as it should be.
  * lint-flags: -pthread -D_GNU_SOURCE */
@@ -94,7 +94,7 @@ session_begin(const char *directory, uint32_t policy, uint64_t budget)
 }
 
 /* One call of the only target, with a record of `cells` cells. False: lost. */
-static bool
+static __attribute__((noinline)) bool
 call_record(uint32_t cells, uint64_t ordinal)
 {
         struct wci_call call;
@@ -166,7 +166,7 @@ reader_step(struct reader *reader)
                 return false;
         if (cell->header.kind != WCI_FILLER)
                 return reader_takes(reader, cell);
-        CHECK(index + cell->header.count == capacity);
+        CHECK(cell->header.count != 0 && index + cell->header.count <= capacity);
         reader->tail += cell->header.count;
         return true;
 }
@@ -221,6 +221,54 @@ laps(const char *directory, uint32_t first_lap)
         const uint64_t more = go_round(&reader, 20500, 5000, 1000000);
         CHECK(more > 4000 && go_round(&reader, 25500, 2, 1) == 0);
         CHECK(reader.told == lost + more);
+}
+
+/*
+ * A wrapper that a longjmp leaves: after the reservation, the headers, the bodies, or all stamps but the first. Its frame is
+ * where call_record's will be (neither is inlined): one above would look like a wrapper that goes on.
+ */
+static __attribute__((noinline)) void
+leave_record(uint32_t cells, uint32_t stage)
+{
+        struct wci_call call;
+        uint32_t stamp;
+        CHECK(wci_enter(&call, 0, 0, 0, WCI_CLOCK_AT_ENTRY) && wci_returned(&call, 0));
+        struct wci_cell *cell = wci_ring_reserve(call.ring, 0, cells, &stamp);
+        if (cell == NULL)
+                return;
+        if (stage > 0)
+                wci_cells_open(cell, 0, WCI_CALL, cells);
+        if (stage > 1)
+                memset(cell->payload, 0x55, sizeof cell->payload);
+        for (uint32_t i = cells - 1; stage > 2 && i > 0; i--)
+                __atomic_store_n(&cell[i].header.stamp, stamp, __ATOMIC_RELEASE);
+}
+
+/* The reader here never steps over anything: it depends on the writer to close what was left open. */
+static void
+abandoned_records(const char *directory)
+{
+        session_begin(directory, WCI_DROP, UINT64_MAX);
+        wci_ring_first();
+        struct reader reader = {.ring = wci_tls.ring};
+        uint64_t lost = 0;
+        for (uint64_t i = 0; i < 60000; i++) {
+                lost += !call_record(size_of(i), i);
+                if (i % 97 == 0)
+                        leave_record(size_of(i / 97), (uint32_t)(i / 97) % 4);
+                if (i % 5 == 0)
+                        reader_take_all(&reader);
+        }
+        for (uint64_t i = 60000; reader.tail != reader.ring->head; i++) {
+                lost += !call_record(1, i);
+                reader_take_all(&reader);
+                CHECK(i < 80000);
+        }
+        const struct wci_count *count = wci_ring_counts(reader.ring, 0);
+        CHECK(count->returned - count->lost == reader.calls);
+        CHECK(count->lost >= lost && reader.told + reader.ring->pending_lost == count->lost);
+        CHECK(count->calls - count->returned > 200); /* those that were left, but for some that were lost before */
+        CHECK(reader.calls > 1000);
 }
 
 static void
@@ -322,6 +370,8 @@ main(int argc, char **argv)
                 laps(directory, number);
         else if (strcmp(what, "memory") == 0)
                 memory(directory, number);
+        else if (strcmp(what, "abandoned") == 0)
+                abandoned_records(directory);
         else if (strcmp(what, "takeover") == 0)
                 takeover(directory);
         else
