@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from operator import itemgetter
 from posixpath import normpath
@@ -38,6 +38,10 @@ class Descriptors:
         self._tables: dict[int, dict[int, str | None]] = {}
         self._table: dict[int, str | None] = {}
         self._history: dict[int, tuple[list[int], list[str | None]]] = {}
+
+    def inherit(self, pid: int, paths: Mapping[int, str]) -> None:
+        """Take *paths* (latin-1) as those of the descriptors that the process *pid* begins with."""
+        self._tables[pid] = dict(paths)
 
     def follow(self, batches: Sequence[Batch]) -> None:
         """Take in what one chunk's *batches* do to descriptors."""

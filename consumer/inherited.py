@@ -45,6 +45,18 @@ def _members(mask: int) -> set[int]:
     return {number + 1 for number in range(64) if mask >> number & 1}
 
 
+def descriptor_paths() -> dict[int, str]:
+    """Return what is behind the descriptors that the program inherits, as latin-1. Ours close on exec."""
+    found = {}
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            if os.get_inheritable(int(name)):
+                found[int(name)] = os.readlink(b"/proc/self/fd/" + name.encode()).decode("latin-1")
+        except OSError:
+            continue  # the listing's own
+    return found
+
+
 def occupy_standard_descriptors() -> None:
     """Open /dev/null where 0, 1 or 2 are closed, so that no file of ours gets their number.
 

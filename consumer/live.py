@@ -22,6 +22,7 @@ from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
 from .filter import Filter
+from .inherited import descriptor_paths
 from .life import Life, die_as
 from .log import Log
 from .machine import Native
@@ -117,8 +118,10 @@ class _Run:
         look = look_of(self.given, output)
         if self.given.format == "wc":
             meta = {"program": self.given.program, "pid": self.life.pid, "directory": _directory()}
+            meta["descriptors"] = descriptor_paths()
             return Recording(output, self.given.output or "", self.session, clock, look, meta)
         shown = Output(look, self.drain.manifest, clock, output)
+        shown.inherit(self.life.pid, descriptor_paths())
         return Lines(Spool(shown, self.session.beat, self._leave), self.life)
 
     def _tell_unseen(self) -> None:

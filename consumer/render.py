@@ -9,7 +9,7 @@ Absent on purpose: where chunks come from, and what lines look like (text.py, js
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -132,6 +132,11 @@ class Output:
         self._sorted: list[tuple[int, bytes]] | None = [] if sort else None
         self._pending = [coverage_lines(look, manifest)]
         self._size = 0
+
+    def inherit(self, pid: int, paths: Mapping[int, str]) -> None:
+        """Say what is behind the descriptors that the program began with."""
+        if self._descriptors is not None:
+            self._descriptors.inherit(pid, paths)
 
     def take(self, chunk: Chunk) -> None:
         self._show(self._joiner.join(self.decoder.decode(chunk)))

@@ -50,6 +50,13 @@ class Recorded:
     def account(self) -> Account | None:
         return self._reader.account
 
+    def inherited(self) -> tuple[int, dict[int, str]]:
+        """Return the program's pid and what was behind its first descriptors. Known with the first chunk."""
+        pid, paths = self._reader.meta.get("pid"), self._reader.meta.get("descriptors")
+        if not isinstance(pid, int) or not isinstance(paths, dict):
+            return 0, {}
+        return pid, {int(fd): str(path) for fd, path in paths.items() if fd.isdecimal()}
+
     def notes(self) -> Iterator[str]:
         if self._reader.account is None:
             yield "the recording ends before its run did: its wc-run was killed"
@@ -71,6 +78,9 @@ class Left:
         for chunks in self._drain.finish():
             yield from chunks
         self.account = self._drain.account()
+
+    def inherited(self) -> tuple[int, dict[int, str]]:
+        return 0, {}  # only its wc-run knew
 
     def notes(self) -> Iterator[str]:
         yield "the session's wc-run was killed: this is what it had not taken yet"
@@ -180,7 +190,9 @@ def show(source: Recorded | Left, look: Look, summary: bool, sort: bool) -> None
     """Write the calls of *source* to standard output, or with *summary* the table alone."""
     shown = Output(look, source.manifest, source.clock, None if summary else 1, sort)
     shown.tool = TOOL
-    for chunk in source:
+    for number, chunk in enumerate(source):
+        if number == 0:
+            shown.inherit(*source.inherited())
         shown.take(chunk)
         if shown.gone and not summary:
             break

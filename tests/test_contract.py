@@ -279,3 +279,17 @@ def test_a_signals_handler_is_shown_by_the_name_that_programs_know(wc_run: Run, 
     assert "sigaction(SIGINT, {sa_handler=SIG_IGN, sa_mask=[], sa_flags=SA_RESTART}, NULL) = 0\n" == text
     call = json.loads(wc_run("--trace", "sigaction", "--format", "jsonl", program).stderr)
     assert 1 == call["args"]["act"]["sa_handler"]
+
+
+def test_paths_stand_behind_descriptors_that_were_inherited(
+    wc_run: Run, wc_report: Run, compile_c: Callable[..., Path], tmp_path: Path
+) -> None:
+    program = compile_c("#include <unistd.h>\nint main(void) { char c; return read(0, &c, 1) - 1; }")
+    (tmp_path / "input \xe9").write_text("x")
+    line = f'read(0<{tmp_path}/input \\303\\251>, "x", 1) = 1\n'
+    for options in (("-y",), ("-y", "-P", tmp_path / "input \xe9")):
+        with (tmp_path / "input \xe9").open() as file:
+            assert line == wc_run("--trace", "read", *options, program, stdin=file).stderr
+    with (tmp_path / "input \xe9").open() as file:
+        wc_run("--trace", "read", "--format", "wc", "-o", tmp_path / "t.wc", program, stdin=file)
+    assert line == wc_report("-y", tmp_path / "t.wc").stdout
