@@ -24,6 +24,9 @@ _POLL = flags(
                                                                   "POLLWRBAND", "POLLRDHUP")]),
     16,
 )  # fmt: skip
+_EPOLL_EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "RDNORM", "RDBAND", "WRNORM", "WRBAND", "MSG", "RDHUP", "EXCLUSIVE",
+                 "ONESHOT", "ET")  # fmt: skip
+_EPOLL = flags(Names("flags", [(f"EPOLL{name}", getattr(select, f"EPOLL{name}"), 0) for name in _EPOLL_EVENTS]), 32)
 
 
 def _words_of(column: columns.Members) -> Array | None:
@@ -68,6 +71,7 @@ MEMBERS: dict[tuple[str, str], Words] = {
     ("struct sigaction", "sa_handler"): HANDLERS,
     ("struct sigaction", "sa_flags"): _SA_FLAGS,
     ("struct statx", "stx_mode"): Words(mode_word),
+    ("struct epoll_event", "events"): _EPOLL,
     ("struct pollfd", "events"): _POLL,
     ("struct pollfd", "revents"): _POLL,
 }

@@ -29,7 +29,7 @@ from wc_intercept.consumer.session import SessionDirectory, SessionOptions
 from wc_intercept.consumer.shim import read_manifest
 from wc_intercept.generator.manifest import Field, Manifest, decode
 
-MOST_SECONDS = 60.0
+MOST_SECONDS = 120.0
 
 
 class Bytes(NamedTuple):

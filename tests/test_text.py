@@ -191,6 +191,10 @@ def test_what_has_an_idiom_is_written_in_it():
     assert "[{fd=5, events=POLLIN|POLLOUT, revents=POLLHUP}]" == behind(
         "fds", struct.pack("<ihh", 5, 5, 16), Element("struct", 8, struct="struct pollfd", many=True), poll
     )
+    epoll = {"struct epoll_event": [Field("events", "uint", 0, 4), Field("data", "raw", 4, 8)]}
+    assert "{events=EPOLLIN|EPOLLET, data=0x5}" == behind(
+        "event", struct.pack("<IQ", 1 | 1 << 31, 5), Element("struct", 12, struct="struct epoll_event"), epoll
+    )
     assert "[{WIFEXITED(s) && WEXITSTATUS(s) == 3}]" == behind("wstatus", struct.pack("<i", 0x300), status, {})
     assert "[{WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL}]" == behind("wstatus", struct.pack("<i", 9), status, {})
     assert " && WCOREDUMP(s)}]" in behind("wstatus", struct.pack("<i", 0x8B), status, {})

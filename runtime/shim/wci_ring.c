@@ -117,15 +117,18 @@ tell_lost(struct wci_ring *ring)
         wci_commit(&head);
 }
 
-/* Is the cell that the reader waits for one that this thread reserved and has not committed? */
+/*
+ * Is the cell that the reader waits for one that this thread reserved and has not committed? A newer stamp says no: then the
+ * reader has gone on, and a signal handler has written there since we looked at tail.
+ */
 static bool
 tail_is_open(struct wci_ring *ring, uint64_t tail)
 {
-        const uint32_t index = (uint32_t)tail;
+        const uint32_t index = (uint32_t)tail, expected = (uint32_t)(tail >> 32) + 1;
         if (index >= ring->capacity)
                 return false;
         const uint32_t stamp = __atomic_load_n(&wci_ring_cells(ring)[index].header.stamp, __ATOMIC_ACQUIRE);
-        return stamp != (uint32_t)(tail >> 32) + 1;
+        return stamp == 0 || (int32_t)(stamp - expected) < 0;
 }
 
 static bool
@@ -156,21 +159,27 @@ begins_something(const struct wci_cell *cell, uint32_t stamp)
         return cell->header.stamp == stamp && cell->header.kind != WCI_CONTINUATION;
 }
 
-/* Close what was left open at tail, up to the next committed record, as FILLER: the reader waits for it no longer. */
+/*
+ * Close what was left open at tail, up to the next committed record, as FILLER: the reader waits for it no longer. A signal
+ * handler may come in between, and use the cells again when the reader has stepped over them: no header is changed that is
+ * not the one we saw.
+ */
 static void
 close_abandoned(struct wci_ring *ring, uint64_t tail)
 {
         struct wci_cell *cells = wci_ring_cells(ring);
-        const uint32_t stamp = (uint32_t)(tail >> 32) + 1;
+        const uint32_t stamp = (uint32_t)(tail >> 32) + 1, start = (uint32_t)tail;
         const uint32_t end = ring->head >> 32 == tail >> 32 ? (uint32_t)ring->head : ring->capacity;
-        uint32_t upto = (uint32_t)tail;
-        while (upto < end && !begins_something(&cells[upto], stamp))
+        uint64_t seen = __atomic_load_n((uint64_t *)&cells[start].header, __ATOMIC_RELAXED);
+        uint32_t upto = start;
+        if (!tail_is_open(ring, tail))
+                return;
+        while (upto < end && upto - start < WCI_RECORD_CELLS && !begins_something(&cells[upto], stamp))
                 upto++;
-        for (uint32_t at = upto; at > (uint32_t)tail;) { /* from behind: each leads to one that is there already */
-                const uint32_t size = at - (uint32_t)tail < WCI_RECORD_CELLS ? at - (uint32_t)tail : WCI_RECORD_CELLS;
-                at -= size;
-                write_filler(&cells[at], size, stamp);
-        }
+        const uint64_t filler = stamp | (uint64_t)WCI_SYMBOL_NONE << 32 | (uint64_t)WCI_FILLER << 48 |
+                                (uint64_t)(upto - start) << 56;
+        if (upto != start)
+                wci_cmpxchg_unlocked((uint64_t *)&cells[start].header, &seen, filler);
 }
 
 /* Is tail held by somebody who will come back, but not before we return? What nobody comes back to is closed. */
