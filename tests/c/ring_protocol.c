@@ -5,7 +5,7 @@
  *     ring_protocol laps FIRST_LAP | memory CHUNKS | abandoned | takeover | threads
  *
  * A record's payload is its ordinal, in every word: the reader checks each. Exit status 0: all was as it should be.
- * lint-flags: -pthread -D_GNU_SOURCE */
+ * lint-flags: -pthread -D_GNU_SOURCE -Iruntime/shim -fno-strict-aliasing -fno-builtin */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
