@@ -13,9 +13,11 @@
 
 extern char **__environ; /* what execv and its kin take */
 
-/* An EXEC record: before exec* (pid 0: ourselves), after a successful posix_spawn* (pid of the child). */
+/*
+ * An EXEC record: before exec* (pid 0: ourselves), after a successful posix_spawn* (pid of the child). An exec* that
+ * returned has failed: its CALL record then replaces the EXEC record, and is not counted again.
+ */
 WCI_HIDDEN void wci_hook_exec(struct wci_call *call, bool traced, uint32_t symbol, const char *path, uint32_t pid);
-/* An exec* that returned has failed: its CALL record replaces the EXEC record, and is not counted again. */
 
 /*
  * --follow all, and of --follow none the program's own exec: entries that the environment needs besides its own, and
