@@ -31,7 +31,7 @@ test: $(VENV)/.wheel $(VENV)/.dev
 	$(ALONE) $(BIN)/pytest $(TESTS) </dev/null
 
 soak: $(VENV)/.wheel $(VENV)/.dev
-	$(ALONE) $(BIN)/pytest --soak $(TESTS) </dev/null
+	$(ALONE) $(BIN)/pytest --soak --timeout 0 $(TESTS) </dev/null
 
 bench: $(VENV)/.wheel
 	$(BIN)/python -m benchmarks </dev/null
@@ -57,7 +57,7 @@ $(VENV)/.wheel: $(SOURCES) CMakeLists.txt pyproject.toml $(VENV)/.build
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.build
-	$(PIP) install hypothesis mypy pytest ruff </dev/null
+	$(PIP) install hypothesis mypy pytest pytest-timeout ruff </dev/null
 	@touch $@
 
 $(VENV)/.build: $(BIN)/python

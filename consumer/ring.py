@@ -36,6 +36,7 @@ PIECE = 16384
 STEPS = 8
 """Pieces, fillers and gaps that one visit handles at most."""
 TORN_NS = 50_000_000
+MOST_HALVINGS = 5
 MOST_TORN = 256
 """Records that one gap is searched for: more than signal handlers nest."""
 
@@ -80,6 +81,7 @@ class Ring:
         self._switches: list[tuple[int, int, int]] = []
         self._stuck_at, self._stuck_since = -1, 0
         self._seeking = False
+        self._fruitless = 0
         self._page = 0
         self.owner = (0, 0)
         self.head = self.tail = 0
@@ -171,6 +173,7 @@ class Ring:
         count = whole_records(kinds_of(again)[:count], counts_of(again)[:count])
         skip = self._overtaken(again[:count]) if self._overwrite and count else 0
         if skip < count:
+            self._fruitless = 0
             self._split(cells[skip:count], again[skip:count], self.tail + skip, chunks)
         self.tail += count
         return count
@@ -296,9 +299,13 @@ class Ring:
                 return
 
     def _resync(self, capacity: int, final: bool) -> None:
-        """The writer has overtaken us: go on a little in front of the oldest cell that it has not touched."""
+        """The writer has overtaken us: go on a little in front of the oldest cell that it has not touched.
+
+        Each lap in which that came to nothing halves what is kept, so that a writer that never pauses is caught up with.
+        """
         self._findings.laps += 1
-        margin = 0 if final else capacity // 8
+        margin = 0 if final else capacity - (capacity * 7 // 8 >> min(self._fruitless, MOST_HALVINGS))
+        self._fruitless += 1
         raw = os.pread(self.segment.fileno(), 8, self._header)
         head = int.from_bytes(raw, "little")
         if at.difference(head, self.head) > 0:

@@ -5,6 +5,7 @@ Programs are tests/segment_builder.py's fakes or tests/c/ring_writer.c; the runt
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
@@ -38,6 +39,17 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
 @pytest.fixture
 def writer(compile_c: Callable[..., Path]) -> Path:
     return compile_c("ring_writer.c", f"-I{INCLUDE}", "-O2")
+
+
+@contextlib.contextmanager
+def running(command: list[object]) -> Iterator[subprocess.Popen[bytes]]:
+    """A writer that has ended when the test has, whatever the test found."""
+    program = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
 
 
 def collect(reader: Drain, enough: Callable[[list[Chunk]], bool] = lambda chunks: False) -> list[Chunk]:
@@ -149,11 +161,27 @@ def test_a_writer_that_never_stops_does_not_keep_the_end_from_coming(
     reader = Drain(session)
     builder = SegmentBuilder(session.path, rings=1)
     command = [writer, builder.path, "0", str(1 << 40), "0", "block"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    with running(command) as program:
         collect(reader, lambda chunks: len(chunks) > 0)
         assert finished(reader)
         program.kill()
     builder.die()
+
+
+def test_a_writer_that_never_pauses_is_caught_up_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Path
+) -> None:
+    """Overwrite: a reader that is always lapped keeps less and less of the ring, until it keeps up."""
+    session = make_session(monkeypatch, tmp_path, ring_cells=16384, policy=2)
+    reader = Drain(session)
+    builder = SegmentBuilder(session.path, rings=1, ring_cells=16384)
+    with running([writer, builder.path, "0", str(1 << 40), "0", "overwrite"]) as program:
+        for _ in range(5):
+            assert collect(reader, lambda chunks: len(chunks) > 0)
+        program.kill()
+    builder.die()
+    finished(reader)
+    session.remove()
 
 
 def test_the_heartbeat_goes_on(session: SessionDirectory) -> None:
@@ -276,7 +304,7 @@ def test_a_blocked_writer_loses_nothing_and_nothing_is_mixed(
     reader = Drain(session)
     builder = SegmentBuilder(session.path, rings=1)
     command = [writer, builder.path, "0", str(many), str(most_cells), "block"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    with running(command) as program:
         expected = 1
         for chunk in read_all(reader, lambda: line_so_far(reader) == many):
             expected = check(chunk, expected, most_cells)
@@ -300,8 +328,8 @@ def test_a_killed_writer_leaves_every_committed_record_and_an_exact_account(
         reader = Drain(session)
         builder = SegmentBuilder(session.path, rings=1)
         command = [writer, builder.path, "0", str(1 << 40), "9", policy]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-            chunks = collect(reader, lambda chunks: len(chunks) > 0)
+        with running(command) as program:
+            chunks = collect(reader, lambda chunks: len(chunks) > 0 or reader.findings.laps > 0)
             for _ in range(chance.randrange(20)):
                 chunks += reader.poll()
             program.kill()
@@ -342,7 +370,7 @@ def test_a_writer_that_fills_its_ring_sleeps_and_is_woken(session: SessionDirect
     reader = Drain(session)
     builder = SegmentBuilder(session.path, rings=1)
     command = [writer, builder.path, "0", "20000", "0", "block"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    with running(command) as program:
         segment = Segment(builder.path, 9, HASH, len(TARGETS))
         wake = segment.ring_offset(0) + fields.RING.offset("waiting")
         while not np.frombuffer(os.pread(segment.fileno(), 8, wake), "<u4")[0]:
