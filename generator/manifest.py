@@ -132,6 +132,10 @@ class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
     variadic: bool = False
     returns: bool = True
     """False for functions that do not return, whatever their class is (err is a v-twin)."""
+    engine: Literal["preload", "ptrace"] = "preload"
+    """Who writes its records: the shim's wrapper, or the tracer. A target may have symbols of both."""
+    shared: bool = False
+    """ptrace: several names have this address, so that nobody can tell which one was called."""
 
     @property
     def enters_only(self) -> bool:
@@ -144,7 +148,7 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     requested: str
     target: str = ""
-    status: Literal["wrapped", "refused", "unknown", "excluded", "pending"] = "wrapped"
+    status: Literal["wrapped", "traced", "refused", "unknown", "excluded", "pending"] = "wrapped"
     wrapper: WrapperClass = "plain"
     symbols: list[str] = []
     engine: Literal["preload", "ptrace", ""] = "preload"

@@ -1,0 +1,156 @@
+/*
+ * wc_plan.h: what the tracer is told to intercept: the file "plan" of a session.
+ *
+ * Written by generator/tracer_plan.py from the same layouts as the shim's wrappers, read by runtime/tracer/wct_plan.c.
+ * tests/test_tracer_plan.py compares both through the compiler.  The manifest says what records mean; the plan says how
+ * the tracer fills them: where an argument travels, where it stands in the record, what is kept behind a pointer.
+ *
+ * THE FILE
+ *   struct wct_plan_head, then at head.*_at (bytes from the file's start, 8-byte aligned):
+ *   struct wct_target[targets]      index is the manifest's target id, and that of its control word
+ *   struct wct_symbol[symbols]      those of the manifest whose engine is ptrace, sorted by id
+ *   struct wct_argument[arguments]  a symbol's arguments stand together, in declaration order
+ *   struct wct_step[steps]          programs of lengths and conditions; each ends with WCT_END; program 0 is only an END
+ *   char texts[texts_size]          NUL-terminated; offset 0 is ""
+ *
+ * ABSENT ON PURPOSE: pointers, bit fields, addresses of the program (the tracer looks names up where they are mapped).
+ */
+#ifndef WC_PLAN_H
+#define WC_PLAN_H
+
+#include <stdint.h>
+
+#define WCT_PLAN_MAGIC 0x31304e414c504357ull /* "WCPLAN01" */
+#define WCT_PLAN_VERSION 1u
+
+struct wct_plan_head {
+        uint64_t magic;
+        uint32_t version;
+        uint32_t size; /* of the file */
+        uint64_t manifest; /* the manifest's hash: the session's */
+        uint32_t targets, targets_at;
+        uint32_t symbols, symbols_at;
+        uint32_t arguments, arguments_at;
+        uint32_t steps, steps_at;
+        uint32_t texts_size, texts_at;
+        uint32_t library; /* text: path of the handler library, "" without one */
+        uint32_t shim;    /* text: soname-like last part of the shim's name in LD_PRELOAD, "" when the run has no shim */
+};
+
+enum wct_record { WCT_RECORD_EXIT = 0, WCT_RECORD_ENTRY = 1, WCT_RECORD_BOTH = 2 };
+enum wct_clocks { WCT_CLOCK_TWO = 0, WCT_CLOCK_ONE = 1, WCT_CLOCK_NONE = 2 };
+
+struct wct_target {
+        uint32_t name;       /* text */
+        uint32_t back_enter; /* text: handler's name, "" without one */
+        uint32_t back_exit;
+        uint8_t record;      /* enum wct_record */
+        uint8_t clocks;      /* enum wct_clocks */
+        uint8_t spare[2];
+};
+
+/* Bits of wct_symbol.flags. */
+#define WCT_NORETURN 1u   /* the ENTER record is all there is of a call (exit_group, longjmp) */
+#define WCT_FALLBACK 2u   /* only in images that the shim does not cover (--follow all); else always */
+#define WCT_INTERNAL 4u   /* functions: record calls from inside the defining library as well */
+#define WCT_UNTYPED 8u    /* no prototype: six integer registers */
+#define WCT_PRINTF 16u    /* variadic: decoded after the format string; the format is argument `format` */
+#define WCT_SCANF 32u
+#define WCT_VA_LIST 64u   /* the same, but the variadic arguments come as a va_list, the argument behind the format */
+#define WCT_EXECS 128u    /* replaces the program when it succeeds (execve, execveat) */
+
+enum wct_value { /* how a value travels and stands; sizes in bytes apart */
+        WCT_NONE = 0,
+        WCT_SIGNED = 1,     /* 4 or 8 */
+        WCT_UNSIGNED = 2,   /* 4 or 8, pointers too */
+        WCT_BOOL = 3,       /* 1 byte of the register, stands as 4 */
+        WCT_FLOAT = 4,      /* 4 or 8, in a vector register */
+        WCT_LONG_DOUBLE = 5, /* 16, on the stack; result in st(0) */
+        WCT_STRUCT = 6,     /* by value: size bytes, from `words` consecutive places */
+        WCT_COMPLEX = 7     /* in vector registers */
+};
+
+enum wct_fail { /* when the result means failure; Return.fail of the manifest */
+        WCT_FAIL_NEVER = 0,
+        WCT_FAIL_MINUS_ONE = 1, /* "-1", "EOF", "MAP_FAILED", "SIG_ERR": all bits of result_size set */
+        WCT_FAIL_NULL = 2,      /* "NULL" */
+        WCT_FAIL_NEGATIVE = 3,  /* "<0" */
+        WCT_FAIL_NONZERO = 4,   /* "nonzero", "errno" */
+        WCT_FAIL_ZERO = 5       /* "zero" */
+};
+
+struct wct_symbol {
+        uint32_t name;     /* text: as ELF symbol tables or asm/unistd_64.h spell it */
+        uint32_t library;  /* text: soname that defines it; "" any object but the program; "." the program itself; "*" any */
+        int32_t number;    /* of the system call, -1 for a function */
+        uint32_t first;    /* of its arguments */
+        uint16_t id;       /* index in the manifest's symbols: what cells carry */
+        uint16_t target;
+        uint16_t cells;    /* of the fixed part */
+        uint16_t caller;   /* offset for the return address (function) or ip (system call), 0: not kept */
+        uint8_t arguments;
+        uint8_t flags;
+        uint8_t result;    /* enum wct_value */
+        uint8_t result_size;
+        uint16_t result_at; /* WCT_LONG_DOUBLE, STRUCT, COMPLEX: offset in the record */
+        uint8_t fail;      /* enum wct_fail; a system call fails by -4095..-1 whatever this says */
+        uint8_t format;    /* ordinal of the format argument when PRINTF or SCANF */
+        uint64_t address;  /* functions with library ".": value of the symbol in the file (not yet relocated), 0: by name */
+};
+
+enum wct_where {
+        WCT_IN_REGISTER = 0, /* place: 0..5 rdi rsi rdx rcx|r10 r8 r9 */
+        WCT_IN_VECTOR = 1,   /* place: 0..7 */
+        WCT_ON_STACK = 2,    /* place: word 0 is the one above the return address */
+        WCT_IN_RESULT = 3,   /* a string that the call returned */
+        WCT_IN_VARIADIC = 4  /* the variadic arguments: content VARIADIC */
+};
+
+enum wct_content { WCT_KEEP_NOTHING = 0, WCT_KEEP_TEXT = 1, WCT_KEEP_BYTES = 2, WCT_KEEP_TEXTS = 3, WCT_KEEP_VARIADIC = 4 };
+
+enum wct_when { /* when what is behind a pointer is read */
+        WCT_AT_ENTRY = 0,
+        WCT_AT_SUCCESS = 1, /* after the call, if it succeeded */
+        WCT_AT_RETURN = 2,  /* after the call, whatever it returned */
+        WCT_AT_BOTH = 3     /* inout: after success as then, else as at entry */
+};
+
+struct wct_argument {
+        uint16_t offset; /* in the record; 0: the value does not stand there */
+        uint16_t blob;   /* offset of its struct wci_blob, 0: nothing behind it is kept */
+        uint8_t type;    /* enum wct_value */
+        uint8_t size;    /* bytes in the record */
+        uint8_t where;   /* enum wct_where */
+        uint8_t place;
+        uint8_t words;   /* 8-byte words that it travels in: 1 but for structs and long double */
+        uint8_t content; /* enum wct_content */
+        uint8_t when;    /* enum wct_when */
+        uint8_t indirect; /* the text's address stands where the pointer points (getline) */
+        uint32_t limit;  /* most bytes kept; 0: the session's string limit */
+        uint32_t length; /* program; 0: TEXT ends at its NUL, BYTES keep `limit` */
+        uint32_t condition; /* program; 0: none. Kept only if the value, as signed, is positive */
+};
+
+enum wct_operation {
+        WCT_END = 0,
+        WCT_CONSTANT = 1, /* push value */
+        WCT_VALUE = 2,    /* push the word of argument `value` */
+        WCT_RESULT_VALUE = 3, /* push the call's result */
+        WCT_BEHIND = 4,   /* push the unsigned integer of `size` bytes that argument `value` points to; 0 for NULL */
+        WCT_ADD = 5, WCT_SUBTRACT = 6, WCT_MULTIPLY = 7, WCT_DIVIDE = 8, WCT_AND = 9, WCT_MINIMUM = 10
+};
+
+struct wct_step {
+        uint8_t operation;
+        uint8_t size;
+        uint16_t spare;
+        uint32_t value;
+};
+
+_Static_assert(sizeof(struct wct_plan_head) == 72, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_target) == 16, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_symbol) == 40, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_argument) == 24, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_step) == 8, "generator/tracer_plan.py packs it");
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * wct.h: the tracer's own words: one struct per thread, one per process, and what its files offer each other.
+ *
+ * The tracer (wc-tracer) is one process with one thread that makes all ptrace calls (a tracee answers to nobody else),
+ * started by wc-run beside the program. It takes each stop with next_event (wct_loop.c), lets dispatch_event say
+ * whose it is, and resumes; records go into segments of the session exactly as a shim writes them.
+ *
+ *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up
+ *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments and rings: the writer
+ *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured, recorded
+ *   wct_process.c   fork, vfork, clone, exec, exit                    wct_length.c    programs of lengths and conditions
+ *   wct_signal.c    signals, group-stops                              wct_variadic.c  printf's and scanf's arguments
+ *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
+ *   wct_attach.c    -p, detach                                        wct_space.c     modules of an address space, dlopen
+ *   wct_pin.c       one processor for both                            wct_elf.c       symbols of a mapped object
+ *   wct_handler.c   user handlers                                     wct_break.c     breakpoints, returns
+ *                                                                     wct_insn.c      lengths, moving, emulating
+ *                                                                     wct_inject.c    calls made in the tracee
+ *
+ * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will
+ * tell. T2: nothing blocks but waitpid and a full ring (block policy, bounded by block_ms). T3: what a tracee's memory
+ * holds is hostile. T4: a stop that is not ours is passed on as it came. T5: no path leaves a tracee stopped.
+ */
+#ifndef WCT_H
+#define WCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "wc_abi.h"
+#include "wc_plan.h"
+
+#define WCT_MOST_ARGUMENTS 16
+#define WCT_MOST_BLOBS 8
+
+struct wct_space;
+struct wct_segment;
+
+/* --- the session (wct_main.c fills it once) ------------------------------------------------------------------------- */
+
+enum wct_mode {
+        WCT_COVER_ALL,      /* every target of the plan, in every image (FALLBACK ones too: there is no shim) */
+        WCT_COVER_BESIDE,   /* a shim covers the images it is in; there only targets without FALLBACK */
+};
+
+struct wct_session {
+        const char *path;
+        struct wci_control *control; /* mapped */
+        const uint64_t *words;       /* control words, by target */
+        enum wct_mode mode;
+        enum wci_follow follow;
+        bool pin;
+        bool filtered;  /* the launched program has our seccomp filter: RET_TRACE on its plan's system calls */
+        bool over;      /* nobody reads any more: record nothing */
+};
+extern struct wct_session wct_session;
+
+/* A line to wc-run: "warn ...", "exit PID STATUS". wct_main.c. */
+void wct_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t wct_clock(void); /* ticks of the session's clock */
+
+/* --- the plan (wct_plan.c) ------------------------------------------------------------------------------------------ */
+
+struct wct_plan {
+        const struct wct_plan_head *head;
+        const struct wct_target *targets;
+        const struct wct_symbol *symbols;
+        const struct wct_argument *arguments;
+        const struct wct_step *steps;
+        const char *texts;
+        bool has_syscalls, has_functions;
+};
+extern struct wct_plan wct_plan;
+
+/* Map and check the plan: bounds of everything. Returns NULL, or why it cannot be used. */
+const char *wct_plan_open(const char *path);
+const struct wct_symbol *wct_plan_syscall(long number); /* NULL: no target */
+const struct wct_symbol *wct_plan_function(const char *name, const struct wct_symbol *after); /* by ELF name; several */
+static inline const char *
+wct_text(uint32_t offset)
+{
+        return wct_plan.texts + offset;
+}
+
+/* --- processes and threads (wct_tracee.c) --------------------------------------------------------------------------- */
+
+enum wct_coverage {
+        WCT_EVENTS_ONLY, /* forks and execs are followed, nothing is recorded */
+        WCT_TARGETS,     /* targets without FALLBACK */
+        WCT_EVERYTHING   /* FALLBACK ones too: no shim is here */
+};
+
+struct wct_process {
+        pid_t pid, parent;
+        struct wct_process *next;
+        struct wct_space *space;     /* shared with a vfork child and CLONE_VM; NULL while nothing is known of it */
+        struct wct_segment *segment; /* shared with forked children until they exec; NULL: nothing is recorded */
+        uint32_t threads;
+        enum wct_coverage coverage;
+        bool launched; /* its exec has begun: before, it is wc-run's own child and nothing of it is shown */
+        bool attached; /* by -p, or a child of such */
+        bool filtered; /* the seccomp filter is in force: its targets stop by themselves */
+        bool pinned;
+        bool forked;   /* no exec since its fork: the first record says so */
+};
+
+enum wct_state { WCT_NEW /* no stop seen yet */, WCT_RUNNING, WCT_STOPPED, WCT_LISTENING /* in a group-stop */ };
+
+/* A call that a thread is inside of: a system call, or a function whose return is awaited. */
+struct wct_call {
+        const struct wct_symbol *symbol;
+        uint64_t clock, duration;
+        uint64_t sp;   /* at entry */
+        uint64_t back; /* function: its return address; system call: the ip behind the instruction */
+        uint64_t value[WCT_MOST_ARGUMENTS]; /* the first word of each argument as it was at entry, by ordinal */
+        bool recorded;  /* counted and not sampled out: wct_call_exit writes a record */
+        bool waiting;   /* a system call that ended with ERESTART*: it may go on */
+        bool skipped;   /* by a handler or an action: `result` instead of the real one */
+        bool shown;     /* record "both" or noreturn: its ENTER record is written */
+        int64_t result;
+        uint32_t place; /* in the ring's in-flight stack */
+        uint32_t serial;
+        struct wct_kept *kept; /* what was captured at entry; owned */
+};
+
+struct wct_tracee {
+        pid_t tid;
+        struct wct_process *process;
+        struct wct_tracee *next; /* in its bucket */
+        enum wct_state state;
+        int signal;         /* to be delivered at the next resume */
+        bool exit_wanted;   /* resume with PTRACE_SYSCALL: a recorded system call is under way */
+        bool stepping;      /* resume with PTRACE_SINGLESTEP once */
+        bool dying;
+        struct wci_ring *ring; /* NULL until its first record; wct_segment.c */
+        struct wct_call *calls; /* innermost last: system calls and functions in one stack */
+        uint32_t depth, room;
+        struct user_regs_struct regs; /* of the present stop; by wct_regs only */
+        bool regs_known, regs_changed;
+        struct wct_step_over *over; /* wct_break.c's own */
+};
+
+struct wct_tracee *wct_tracee_find(pid_t tid);
+struct wct_tracee *wct_tracee_add(pid_t tid, struct wct_process *process);
+void wct_tracee_remove(struct wct_tracee *tracee); /* frees its calls, gives back its ring; its process with the last one */
+struct wct_process *wct_process_find(pid_t pid);
+struct wct_process *wct_process_add(pid_t pid, pid_t parent);
+void wct_each_tracee(void (*visit)(struct wct_tracee *tracee, void *context), void *context);
+uint32_t wct_tracees(void);
+/* The registers at the present stop, read once; NULL when the tracee is gone. Changes are written by wct_resume. */
+struct user_regs_struct *wct_regs(struct wct_tracee *tracee);
+static inline void
+wct_regs_touch(struct wct_tracee *tracee)
+{
+        tracee->regs_changed = true;
+}
+void wct_regs_forget(struct wct_tracee *tracee); /* somebody else has changed them (a handler by PTRACE_SETREGS) */
+bool wct_regs_flush(struct wct_tracee *tracee);  /* write changed ones now */
+
+/* --- the loop (wct_loop.c, wct_process.c, wct_signal.c, wct_syscall.c, wct_attach.c) -------------------------------- */
+
+struct wct_event {
+        pid_t tid;
+        int status; /* as waitpid gives it */
+};
+bool wct_next_event(struct wct_event *event); /* false: no tracee is left, or wc-run asked for the end */
+void wct_dispatch_event(const struct wct_event *event);
+void wct_resume(struct wct_tracee *tracee); /* flush registers; PTRACE_CONT, _SYSCALL, _SINGLESTEP or _LISTEN as is due */
+/* Wait for one tracee's next stop while all others' events are queued for the loop. Returns its status, -1: it is gone. */
+int wct_wait_for(struct wct_tracee *tracee);
+
+void wct_on_fork(struct wct_tracee *parent, pid_t child, int event); /* FORK, VFORK, CLONE */
+void wct_on_exec(struct wct_tracee *tracee, pid_t former);
+void wct_on_exit(struct wct_tracee *tracee, int status);
+void wct_on_signal(struct wct_tracee *tracee, int number);
+void wct_on_syscall(struct wct_tracee *tracee, bool by_filter);
+/* Drop calls that a longjmp, an exception or a signal handler's end has left: those entered with a lower stack pointer. */
+void wct_calls_unwind(struct wct_tracee *tracee, uint64_t sp);
+struct wct_call *wct_call_push(struct wct_tracee *tracee);
+void wct_call_pop(struct wct_tracee *tracee); /* frees what the innermost one kept */
+bool wct_attach(pid_t pid, char *why, size_t room); /* all threads; false: why not, one sentence */
+bool wct_seize_launched(pid_t pid, char *why, size_t room);
+void wct_detach_all(void); /* restores code, lets every tracee go; launched and filtered ones stay and are passed on */
+
+/* --- memory of the tracee (wct_memory.c) ----------------------------------------------------------------------------- */
+
+size_t wct_read(pid_t tid, void *into, uint64_t from, size_t size); /* bytes read: less where a page is missing */
+size_t wct_read_text(pid_t tid, char *into, uint64_t from, size_t room, bool *ended); /* without the NUL; ended: it was seen */
+bool wct_write(pid_t tid, uint64_t to, const void *from, size_t size); /* all or nothing; also into read-only pages */
+
+/* --- records (wct_segment.c, wct_call.c) ------------------------------------------------------------------------------ */
+
+struct wct_segment *wct_segment_new(pid_t pid, pid_t parent, const char *program); /* NULL: no memory; counted */
+struct wct_segment *wct_segment_share(struct wct_segment *segment);
+void wct_segment_release(struct wct_segment *segment); /* by the last: unmapped, and so read to its end and deleted */
+bool wct_ring_claim(struct wct_tracee *tracee, uint32_t reason); /* writes PROCESS (reason != 0) or THREAD */
+void wct_ring_leave(struct wct_tracee *tracee); /* the thread has ended: its ring may be taken again */
+
+/* Where a call stands: the registers, as a function or a system call has them. */
+struct wct_site {
+        struct wct_tracee *tracee;
+        const uint64_t *registers; /* rdi rsi rdx rcx|r10 r8 r9 */
+        uint64_t sp, back;
+        int64_t result; /* at exit */
+        int error;      /* at exit of a system call: errno, 0 if it succeeded */
+};
+/*
+ * A call begins: look at the target's control word, count, sample, take the time, capture what is read at entry, note it in
+ * the in-flight stack; write the ENTER record when there is to be one. call->recorded says whether it is recorded; when it
+ * is false, the caller need not wait for the return.
+ */
+void wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const struct wct_site *site);
+/* It returned: take the time (once, as early as the caller can), capture, write the CALL record. */
+void wct_call_exit(struct wct_call *call, const struct wct_site *site);
+/* It will never return here: replaced, left by longjmp, dead. Frees what it kept. */
+void wct_call_drop(struct wct_call *call, struct wct_tracee *tracee);
+bool wct_target_is_on(const struct wct_symbol *symbol);
+
+/* --- address spaces and breakpoints (wct_space.c, wct_break.c) -------------------------------------------------------- */
+
+/* A new image: find its objects, plant what the plan wants there, watch for later ones. The tracee is at EVENT_EXEC. */
+void wct_space_exec(struct wct_tracee *tracee);
+/* -p: the same for a running program, all of whose threads are stopped. */
+void wct_space_attach(struct wct_tracee *tracee);
+/* A child got a copy (share false) or the same (vfork, CLONE_VM) memory. */
+struct wct_space *wct_space_inherit(struct wct_space *space, bool share);
+void wct_space_release(struct wct_space *space);
+/* Take all breakpoints out of the memory that `tracee`, which is stopped, lives in. Used before letting a process go. */
+void wct_space_scrub(struct wct_space *space, struct wct_tracee *tracee);
+/* SIGTRAP: true if it was a breakpoint of ours: everything is done, the tracee can be resumed. */
+bool wct_break_hit(struct wct_tracee *tracee);
+/* A tracee that is to be let go: bring its ip out of a slot, or back in front of a breakpoint that it just hit. */
+void wct_break_leave(struct wct_tracee *tracee);
+void wct_break_forget(struct wct_tracee *tracee); /* it has ended, or exec'd */
+bool wct_ip_is_hidden(struct wct_tracee *tracee, uint64_t ip); /* inside the shim: its own system calls are not shown */
+
+/* --- made in the tracee (wct_inject.c): it must be stopped, and not inside a system call ------------------------------- */
+
+bool wct_inject_syscall(struct wct_tracee *tracee, long number, const uint64_t args[6], int64_t *result);
+bool wct_inject_call(struct wct_tracee *tracee, uint64_t function, uint64_t *result); /* no arguments: an IFUNC resolver */
+
+/* --- handlers and placement (wct_handler.c, wct_pin.c) ------------------------------------------------------------------ */
+
+const char *wct_handlers_open(const char *library); /* NULL, or why not */
+bool wct_has_handler(const struct wct_symbol *symbol);
+/*
+ * Run the target's handler for a call that begins or has ended. registers of the stop are what it sees (rip the function,
+ * orig_rax the number); what it writes takes effect through wct_regs. At entry, returns true when it skips the call
+ * (orig_rax -1): then rax is the result.
+ */
+bool wct_handler_enter(struct wct_tracee *tracee, const struct wct_symbol *symbol);
+void wct_handler_exit(struct wct_tracee *tracee, const struct wct_symbol *symbol);
+
+void wct_pin(struct wct_process *process);   /* one thread, no children: share our processor */
+void wct_unpin(struct wct_process *process); /* for good: its first clone or fork */
+/* sched_setaffinity, sched_getaffinity by a pinned tracee: at entry its own mask is put back, at exit it is pinned again. */
+bool wct_pin_is_affinity(long number);
+void wct_pin_affinity_enter(struct wct_tracee *tracee);
+void wct_pin_affinity_exit(struct wct_tracee *tracee);
+
+#endif
