@@ -1,0 +1,173 @@
+/*
+ * wct_tracee.c: one struct per thread, one per process, the registers of a stop, and the calls that a thread is inside of.
+ *
+ * Called by everybody.  Rules: T1 (registers that cannot be read: NULL).  A tracee's bucket is its tid's low bits: kernels
+ * hand out tids in sequence.
+ *
+ * Absent on purpose: locks (one thread makes all ptrace calls).
+ */
+#include "wct.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 4096u
+
+static struct wct_tracee *bucket[BUCKETS];
+static struct wct_process *processes;
+static uint32_t count;
+
+struct wct_tracee *
+wct_tracee_find(pid_t tid)
+{
+        struct wct_tracee *at = bucket[(uint32_t)tid % BUCKETS];
+        while (at != NULL && at->tid != tid)
+                at = at->next;
+        return at;
+}
+
+struct wct_process *
+wct_process_find(pid_t pid)
+{
+        struct wct_process *at = processes;
+        while (at != NULL && at->pid != pid)
+                at = at->next;
+        return at;
+}
+
+struct wct_process *
+wct_process_add(pid_t pid, pid_t parent)
+{
+        struct wct_process *process = calloc(1, sizeof *process);
+        if (process == NULL)
+                abort();
+        process->pid = pid;
+        process->parent = parent;
+        process->next = processes;
+        return processes = process;
+}
+
+struct wct_tracee *
+wct_tracee_add(pid_t tid, struct wct_process *process)
+{
+        struct wct_tracee *tracee = calloc(1, sizeof *tracee);
+        if (tracee == NULL)
+                abort();
+        tracee->tid = tid;
+        tracee->process = process;
+        if (process != NULL)
+                process->threads++;
+        struct wct_tracee **place = &bucket[(uint32_t)tid % BUCKETS];
+        tracee->next = *place;
+        *place = tracee;
+        count++;
+        return tracee;
+}
+
+static void
+process_leave(struct wct_process *process)
+{
+        if (--process->threads != 0)
+                return;
+        struct wct_process **place = &processes;
+        while (*place != process)
+                place = &(*place)->next;
+        *place = process->next;
+        if (process->space != NULL)
+                wct_space_release(process->space);
+        if (process->segment != NULL)
+                wct_segment_release(process->segment);
+        free(process);
+}
+
+void
+wct_tracee_remove(struct wct_tracee *tracee)
+{
+        struct wct_tracee **place = &bucket[(uint32_t)tracee->tid % BUCKETS];
+        while (*place != tracee)
+                place = &(*place)->next;
+        *place = tracee->next;
+        count--;
+        while (tracee->depth != 0)
+                wct_call_pop(tracee);
+        free(tracee->calls);
+        wct_break_forget(tracee);
+        wct_ring_leave(tracee);
+        if (tracee->process != NULL)
+                process_leave(tracee->process);
+        free(tracee);
+}
+
+void
+wct_each_tracee(void (*visit)(struct wct_tracee *tracee, void *context), void *context)
+{
+        for (uint32_t i = 0; i < BUCKETS; i++)
+                for (struct wct_tracee *at = bucket[i], *next; at != NULL; at = next) {
+                        next = at->next;
+                        visit(at, context);
+                }
+}
+
+uint32_t
+wct_tracees(void)
+{
+        return count;
+}
+
+struct user_regs_struct *
+wct_regs(struct wct_tracee *tracee)
+{
+        if (!tracee->regs_known) {
+                if (ptrace(PTRACE_GETREGS, tracee->tid, 0, &tracee->regs) != 0)
+                        return NULL;
+                tracee->regs_known = true;
+        }
+        return &tracee->regs;
+}
+
+void
+wct_regs_forget(struct wct_tracee *tracee)
+{
+        tracee->regs_known = tracee->regs_changed = false;
+}
+
+bool
+wct_regs_flush(struct wct_tracee *tracee)
+{
+        if (!tracee->regs_changed)
+                return true;
+        tracee->regs_changed = false;
+        return ptrace(PTRACE_SETREGS, tracee->tid, 0, &tracee->regs) == 0;
+}
+
+struct wct_call *
+wct_call_push(struct wct_tracee *tracee)
+{
+        if (tracee->depth == tracee->room) {
+                const uint32_t room = tracee->room == 0 ? 8 : tracee->room * 2;
+                struct wct_call *calls = realloc(tracee->calls, room * sizeof *calls);
+                if (calls == NULL)
+                        abort();
+                tracee->calls = calls;
+                tracee->room = room;
+        }
+        return memset(&tracee->calls[tracee->depth++], 0, sizeof(struct wct_call));
+}
+
+void
+wct_call_pop(struct wct_tracee *tracee)
+{
+        struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        if (call->kept != NULL)
+                wct_call_drop(call, tracee);
+        tracee->depth--;
+}
+
+void
+wct_calls_unwind(struct wct_tracee *tracee, uint64_t sp)
+{
+        while (tracee->depth != 0 && tracee->calls[tracee->depth - 1].sp < sp) {
+                wct_call_drop(&tracee->calls[tracee->depth - 1], tracee);
+                wct_call_pop(tracee);
+        }
+}
