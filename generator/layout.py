@@ -1,9 +1,9 @@
 """Where everything of a call stands in its record, and the C that puts it there.
 
-Called by emit.py, once per wrapper. Pure. The record's fixed part begins at byte 36 of its first cell; a field never
-straddles a cell (payload is 36..64 of the first cell, 8..64 of the others); what a pointer leads to follows in
-continuation cells, described by a ``struct wci_blob`` in the fixed part. Decisions about pointers (rule R7) come from
-the annotated table; this file only turns a Role into a capture.
+Called by emit.py, once per symbol of either engine. Pure. The record's fixed part begins at byte 36 of its first cell;
+a field never straddles a cell (payload is 36..64 of the first cell, 8..64 of the others); what a pointer leads to
+follows in continuation cells, described by a ``struct wci_blob`` in the fixed part. What is kept behind a pointer is
+keep.py's decision; captures.py makes C of it for the shim, tracer_plan.py reads Layout.places for the tracer.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .lengths import compile_length
+from .captures import TEXTS_ROOM, Captures, success
+from .keep import Keep, is_character, is_plain, keep, keep_result
 from .manifest import Content, Element, Field, Return, Symbol, ValueType
 from .model import CType, Member, Param, Record, Role, TargetPlan, Wrapper
 
 FIRST_ARGS, CELL, HEADER = 36, 64, 8
-TEXTS_ROOM = 512
-"""Bytes of one argv or envp."""
-VALUES_LIMIT = 1024
-"""Bytes kept of arrays and structs, whose cut would be meaningless at string_limit."""
 LOCALS = frozenset(
     {
         *("ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "argv", "envp_"),
@@ -55,13 +52,27 @@ class Capture:
     """Expression for a record written before the call (nothing is proven then); empty: not captured there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a parameter, an optional word, "..." or the result ("ret") stands, and what is kept behind it."""
+
+    name: str
+    type: ValueType
+    size: int
+    offset: int = 0
+    blob: int = 0
+    keep: Keep | None = None
+
+
 @dataclass(slots=True)
 class Layout:
-    """The fixed part of one symbol's records: manifest side and C side."""
+    """The fixed part of one symbol's records: manifest side, C side, and the tracer's."""
 
     symbol: Symbol
     slots: list[Slot] = field(default_factory=list)
     captures: list[Capture] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    """In declaration order; parameters that are not kept are of type "none"."""
     cells: int = 1
     room: int = 0
     """Bytes of stack that captures need for what is not contiguous (argv, varargs)."""
@@ -117,18 +128,6 @@ _C_TYPES: dict[tuple[str, int], str] = {
 }  # fmt: skip
 
 
-def success(fail: str, result: CType) -> str:
-    """Return C that is true when the call succeeded by its rule. ``ret`` holds the return."""
-    if result.kind == "void":
-        return "true"
-    minus_one = "ret != (__typeof__(ret))-1"
-    rules = {
-        "-1": minus_one, "EOF": minus_one, "MAP_FAILED": minus_one, "SIG_ERR": minus_one, "<0": "ret >= 0",
-        "NULL": "ret != NULL", "nonzero": "ret == 0", "zero": "ret != 0", "errno": "ret == 0",
-    }  # fmt: skip
-    return rules.get(fail, "true")
-
-
 class Structs:
     """Collects the struct layouts that the manifest must carry."""
 
@@ -169,10 +168,6 @@ _FUNCTION_MEMBERS = {"__sigaction_handler": "sa_handler"}
 _MEMBER_ROLES = {"st_mode": "mode", "st_uid": "uid", "st_gid": "gid", "fd": "fd", "si_pid": "pid"}
 
 
-def is_character(type_: CType) -> bool:
-    return type_.kind == "int" and type_.size == 1 and "char" in type_.name
-
-
 class _Builder:
     """Builds one Layout. Kept as a class because slots, fields and captures grow together."""
 
@@ -183,6 +178,8 @@ class _Builder:
         self.slots: list[Slot] = []
         self.captures: list[Capture] = []
         self.fields: list[Field] = []
+        self.places: list[Place] = []
+        self.result_place: Place | None = None
         self.room = 0
         self.c_names = parameter_names(self.function.params)
         annotation = wrapper.annotation
@@ -194,11 +191,12 @@ class _Builder:
         self.roles = [role for _, role in annotation.params] if annotation else []
         self.roles += [Role()] * (len(self.function.params) - len(self.roles))
         self.overrides = dict(target.capture)
-        self.handled = bool(target.back_enter or target.back_exit)
         self.fail = annotation.fail if annotation else ""
-        self.lengths = {"ret": "ret"}
+        lengths = {"ret": "ret"}
         for c_name, name, param in zip(self.c_names, self.names, self.function.params, strict=True):
-            self.lengths[name] = self.lengths[param.name] = c_name
+            lengths[name] = lengths[param.name] = c_name
+        succeeded = success(self.fail, self.function.result)
+        self.c = Captures(lengths, succeeded, bool(target.back_enter or target.back_exit))
 
     def slot(self, name: str, c_type: str, size: int, value: str, copy: bool = False) -> int:
         offset = self.space.place(size)
@@ -209,10 +207,12 @@ class _Builder:
         param, c_name = self.function.params[index], self.c_names[index]
         kind, size = value_type(param.type)
         if kind == "none":
+            self.places.append(Place(self.names[index], "none", 0))
             return
         role = self.roles[index]
         offset = self.value_slot(c_name, param.type, kind, size)
-        blob, content, element = self.capture(index, role) if kind == "pointer" else (0, "", None)
+        kept = self.kept(index, role) if kind == "pointer" else None
+        blob, content, element = self.capture(c_name, kept, role, param.type) if kept else (0, "", None)
         struct = self.structs.add(param.type.record) if kind == "struct" and param.type.record else ""
         meaning = role.kind if role.kind in VALUE_ROLES else ""
         if role.element == "sockaddr" and blob:
@@ -223,6 +223,7 @@ class _Builder:
             Field(self.names[index], kind, offset, size, role=meaning, names=role.names if not blob else "",
                   blob=blob, content=content, element=element, struct=struct)
         )  # fmt: skip
+        self.places.append(Place(self.names[index], kind, size, offset, blob, kept))
 
     def value_slot(self, c_name: str, type_: CType, kind: ValueType, size: int) -> int:
         c_type = _C_TYPES.get((kind, size))
@@ -231,99 +232,21 @@ class _Builder:
         value = f"(uint64_t)(uintptr_t){c_name}" if kind == "pointer" else f"({c_type}){c_name}"
         return self.slot(c_name, c_type, size, value)
 
-    def proof(self, proven: str) -> str:
-        """A handler may have put another result in the call's place: then that proves nothing."""
-        return "false" if self.handled else proven
+    def kept(self, index: int, role: Role) -> Keep | None:
+        param = self.function.params[index]
+        override = self.overrides.get(self.names[index], self.overrides.get(param.name))
+        return keep(role, param.type, override, self.fail)
 
-    def capture(self, index: int, role: Role) -> tuple[int, Content, Element | None]:
-        name, param, c_name = self.names[index], self.function.params[index], self.c_names[index]
-        override = self.overrides.get(name, self.overrides.get(param.name))
-        made = None
-        if override is not None:
-            made = capture_override(override, role, c_name, self.lengths, self.proof("true"))
-        if made is None and override is None:
-            made = self.capture_role(role, param.type, c_name)
-        if made is None:
-            return 0, "", None
-        content, element, expression, before = made
-        blob = f"{c_name}_kept"
+    def capture(self, c: str, kept: Keep, role: Role, type_: CType) -> tuple[int, Content, Element | None]:
+        element = None
+        if kept.content == "values":
+            element = None if is_plain(role, type_) else self.element(role, type_.pointee)
+            element = Element("uint", 8, role="sigset") if role.element == "sigset" else element
+        blob = f"{c}_kept"
         offset = self.slot(blob, "struct wci_blob", 4, "")
-        self.captures.append(Capture(c_name, blob, expression, before))
-        return offset, content, element
-
-    def capture_role(self, role: Role, type_: CType, c: str) -> tuple[Content, Element | None, str, str] | None:
-        succeeded = self.written(role)
-        limit = "WCI_PATH_LIMIT" if role.whole else "wci_string_limit"
-        if role.kind == "path":
-            proven = f"{succeeded} || wci_errno_proves_path(call.error)" if self.fail else "false"
-            return "text", None, text(c, limit, self.proof(proven)), text(c, limit, "false")
-        if role.kind in ("str", "str!"):
-            return self.capture_string(role, c, limit, succeeded)
-        if role.kind == "strv":
-            made = f"wci_capture_texts((char *const *){c}, wci_string_limit, room + {self.room}, {TEXTS_ROOM})"
-            self.room += TEXTS_ROOM
-            return "texts", None, made, made
-        if role.kind == "outstr":
-            string = f"*{c}" if role.element == "pointer" else c
-            made = text(string, limit, self.proof("true") if role.proven else "false", self.within(role))
-            return "text", None, after_success(made, c, "true" if role.always else succeeded), ""
-        if role.kind in ("in", "out", "inout"):
-            return self.capture_memory(role, type_, c, succeeded)
-        return None
-
-    def written(self, role: Role) -> str:
-        """Return C that is true when the call succeeded and has written what *role* says."""
-        succeeded = success(self.fail, self.function.result)
-        if not role.condition:
-            return succeeded
-        condition = f"(int64_t){compile_length(role.condition, self.lengths)} > 0"
-        return condition if succeeded == "true" else f"{succeeded} && {condition}"
-
-    def capture_string(
-        self, role: Role, c: str, limit: str, succeeded: str
-    ) -> tuple[Content, Element | None, str, str] | None:
-        proofs = {"return": "true", "success": succeeded, "first": first_byte(succeeded)}
-        within = self.within(role)
-        before = "" if "ret" in role.length else text(c, limit, "false", within)
-        return "text", None, text(c, limit, self.proof(proofs.get(role.proven, "false")), within), before
-
-    def within(self, role: Role) -> str:
-        """Return C for the bytes that a string's buffer has, "" where only its NUL ends it."""
-        return compile_length(role.length, self.lengths, 1) if role.length else ""
-
-    def capture_memory(
-        self, role: Role, type_: CType, c: str, succeeded: str
-    ) -> tuple[Content, Element | None, str, str] | None:
-        pointee = type_.pointee
-        plain = pointee is None or pointee.kind == "void" or is_character(pointee)
-        if plain and not role.length and not (pointee is not None and is_character(pointee)):
-            return None
-        sizeof = 1 if pointee is None or pointee.kind == "void" else pointee.size
-        if sizeof == 0 and not role.length:
-            return None
-        length = compile_length(role.length, self.lengths, sizeof) if role.length else f"{sizeof}u"
-        element = None if plain or role.element in ("bytes", "sockaddr") else self.element(role, pointee)
-        if role.element == "sigset":
-            length, element = "8u", Element("uint", 8, role="sigset")
-        limit = "wci_string_limit" if element is None else f"{VALUES_LIMIT}u"
-        if role.element == "sockaddr":
-            limit = "128u"
-        always = role.always or role.kind == "in"
-        proofs = {"return": "true", "success": succeeded if role.kind == "in" else "true"}
-        if role.proven == "stdio":
-            proofs["stdio"] = f"wci_stdio_took({self.lengths['stream']}, {length}, {self.took_all(role)})"
-        made = f"wci_capture_bytes({c}, {length}, {limit}, {self.proof(proofs.get(role.proven, 'false'))})"
-        if "!= NULL ?" in length:  # recvfrom looks at addrlen only when there is an address to fill
-            succeeded = f"{c} != NULL && {succeeded}"
-        made = after_success(made, c, "true" if always else succeeded)
-        unknown = role.kind == "out" or "ret" in role.length
-        before = "" if unknown else f"wci_capture_bytes({c}, {length}, {limit}, false)"
-        return ("bytes" if element is None else "values"), element, made, before
-
-    def took_all(self, role: Role) -> str:
-        """Return C that is true when fwrite has taken every element: it returns how many."""
-        count = self.lengths[role.length.rpartition("*")[2]]
-        return f"ret == {count}"
+        self.captures.append(Capture(c, blob, self.c.after(kept, c, self.room), self.c.before(kept, c, self.room)))
+        self.room += TEXTS_ROOM if kept.reads == "texts" else 0
+        return offset, kept.content, element
 
     def element(self, role: Role, pointee: CType | None) -> Element | None:
         if pointee is None:
@@ -344,6 +267,7 @@ class _Builder:
         offset = self.slot("varargs_kept", "struct wci_blob", 4, "")
         self.captures.append(Capture("varargs", "varargs_kept", "wci_capture_room(room, varargs_length)", ""))
         self.fields.append(Field("...", "none", 0, 0, blob=offset, content="varargs"))
+        self.places.append(Place("...", "none", 0, blob=offset))
 
     def result(self) -> Return:
         type_ = self.function.result
@@ -356,10 +280,11 @@ class _Builder:
             return self.wide_result(type_)
         kind, _ = value_type(type_)
         blob = 0
-        if role.kind in ("str", "str!", "outstr", "path") and kind == "pointer" and type_.pointee is not None:
+        kept = keep_result(role, type_) if kind == "pointer" else None
+        if kept is not None:
             blob = self.slot("ret_kept", "struct wci_blob", 4, "")
-            proof = self.proof("false" if role.kind == "str" else "true")
-            self.captures.append(Capture("ret", "ret_kept", text("ret", "wci_string_limit", proof), ""))
+            self.captures.append(Capture("ret", "ret_kept", self.c.after(kept, "ret"), ""))
+            self.result_place = Place("ret", kind, type_.size, blob=blob, keep=kept)
         meaning = role.kind if role.kind in VALUE_ROLES else ""
         return Return(kind, type_.size, role=meaning, names=role.names, fail=self.fail, blob=blob)
 
@@ -376,37 +301,8 @@ class _Builder:
                 kind = "raw"
         return Return(kind, size, fail="", offset=offset, struct=struct)
 
-
-def text(c_name: str, limit: str, proven: str, within: str = "") -> str:
-    if within:
-        return f"wci_capture_text_within({c_name}, {within}, {limit}, {proven})"
-    return f"wci_capture_text({c_name}, {limit}, {proven})"
-
-
-def first_byte(succeeded: str) -> str:
-    """Return C for the proof that a string's first byte gives: its page may be read."""
-    return "WCI_PROVEN_FIRST" if succeeded == "true" else f"({succeeded} ? WCI_PROVEN_FIRST : 0u)"
-
-
-def after_success(made: str, c_name: str, succeeded: str) -> str:
-    """Return C that captures only when the call succeeded."""
-    return made if succeeded == "true" else f"{succeeded} ? {made} : wci_capture_none({c_name})"
-
-
-def capture_override(
-    override: str, role: Role, c: str, names: dict[str, str], proof: str = "true"
-) -> tuple[Content, Element | None, str, str] | None:
-    """Return the capture that a config's ``capture`` asks for; None when it keeps nothing."""
-    if override == "0":
-        return None
-    limit = override + "u" if override.isdigit() else "wci_string_limit"
-    if role.kind in ("path", "str", "str!"):
-        made = text(c, limit, proof if role.kind == "str!" else "false")
-        return "text", None, made, text(c, limit, "false")
-    length = compile_length(role.length if override.isdigit() and role.length else override, names)
-    proven = proof if role.kind == "out" and override.isdigit() else "false"
-    made = f"wci_capture_bytes({c}, {length}, {limit}, {proven})"
-    return "bytes", None, made, "" if "ret" in names and "ret" in override else made
+    def all_places(self) -> list[Place]:
+        return [*self.places, *([self.result_place] if self.result_place else [])]
 
 
 def optional_fields(builder: _Builder, words: Sequence[str]) -> None:
@@ -415,6 +311,7 @@ def optional_fields(builder: _Builder, words: Sequence[str]) -> None:
         size, c_type = (4, "uint32_t") if name == "mode" else (8, "uint64_t")
         offset = builder.slot(name, c_type, size, f"({c_type}){name}")
         builder.fields.append(Field(name, "uint", offset, size, role="mode" if name == "mode" else ""))
+        builder.places.append(Place(name, "uint", size, offset))
 
 
 def build(
@@ -437,7 +334,7 @@ def build(
         variadic=builder.function.variadic, returns=not noreturn,
     )  # fmt: skip
     slots = sorted(builder.slots, key=lambda slot: slot.offset)
-    return Layout(symbol, slots, builder.captures, builder.space.cells, builder.room)
+    return Layout(symbol, slots, builder.captures, builder.all_places(), builder.space.cells, builder.room)
 
 
 REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
