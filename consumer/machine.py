@@ -1,15 +1,16 @@
-"""Ticks and futex wake-ups: the consumer's native library, and what to do without it.
+"""Ticks, futex wake-ups and a child to be traced: the consumer's native library, and what to do without it.
 
-Called by clock.py and ring.py; ``choose_clock`` by wc-run before the program is exec'd (so ctypes is imported only when
-something is called). Rules: an address of shared memory goes from mmap to the system call and is never looked through.
-Without the library (not built, another architecture) the clock is CLOCK_MONOTONIC and blocked writers wake by
-themselves, every few milliseconds.
+Called by clock.py, ring.py and launch.py; ``choose_clock`` by wc-run before the program is exec'd (so ctypes is only
+imported when something is called). Rules: an address of shared memory goes from mmap to the system call and is never
+looked through. Without the library (not built, another architecture) the clock is CLOCK_MONOTONIC and blocked writers
+wake by themselves, every few milliseconds.
 
 Absent on purpose: layouts, and any decision but the choice of the clock.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -109,6 +110,19 @@ class Native:
         if self._library is not None:
             self._library.wc_heart_stop()
 
+    def install_filter(self, program: bytes) -> None:
+        """Put the seccomp filter *program* in force in this process, for good. Raises OSError; for a forked child."""
+        _raise_for(errno.ENOSYS if self._library is None else self._library.wc_filter_install(program, len(program)))
+
+    def allow_tracer(self, pid: int) -> None:
+        """Let the process *pid*, which is no ancestor of this one, trace it. Raises OSError; for a forked child."""
+        _raise_for(errno.ENOSYS if self._library is None else self._library.wc_tracer_allow(pid))
+
+
+def _raise_for(error: int) -> None:
+    if error:
+        raise OSError(error, os.strerror(error))
+
 
 def _u64() -> type[ctypes.c_uint64]:
     import ctypes
@@ -131,4 +145,6 @@ def _load(path: str) -> ctypes.CDLL | None:
     library.wc_futex_wake.argtypes = [ctypes.c_void_p]
     library.wc_futex_wake.restype = ctypes.c_long
     library.wc_heart_start.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    library.wc_filter_install.argtypes = [ctypes.c_char_p, ctypes.c_int64]
+    library.wc_tracer_allow.argtypes = [ctypes.c_int]
     return library
