@@ -214,7 +214,14 @@ struct wct_site {
  * is false, the caller need not wait for the return.
  */
 void wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const struct wct_site *site);
-/* It returned: take the time (once, as early as the caller can), capture, write the CALL record. */
+/*
+ * After a handler (wct_handler_enter) for a recorded call, whatever it changed: the time begins, values and captures are taken
+ * from the registers as they are now. The ENTER record of a symbol that has a handler is written here, not in wct_call_enter.
+ */
+void wct_call_changed(struct wct_call *call, const struct wct_site *site);
+/* It is back: take the time. The first thing at an exit, before handlers; wct_call_exit does it where nobody has. */
+void wct_call_returned(struct wct_call *call);
+/* Capture, write the CALL record. */
 void wct_call_exit(struct wct_call *call, const struct wct_site *site);
 /* It will never return here: replaced, left by longjmp, dead. Frees what it kept. */
 void wct_call_drop(struct wct_call *call, struct wct_tracee *tracee);

@@ -28,3 +28,15 @@ wct_call_drop(struct wct_call *call, struct wct_tracee *tracee)
 {
         (void)call, (void)tracee;
 }
+
+void
+wct_call_changed(struct wct_call *call, const struct wct_site *site)
+{
+        (void)call, (void)site;
+}
+
+void
+wct_call_returned(struct wct_call *call)
+{
+        (void)call;
+}
