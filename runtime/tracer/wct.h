@@ -106,6 +106,13 @@ struct wct_process {
         bool filtered; /* the seccomp filter is in force: its targets stop by themselves */
         bool pinned;
         bool forked;   /* no exec since its fork: the first record says so */
+        /* The loop's own. */
+        bool ignored;       /* --follow none: a child, or what a child has become; nothing of it is shown */
+        bool shares;        /* a child in the memory of its parent: its breakpoints stay until it execs */
+        bool watched;       /* some system call of the plan is shown here */
+        bool every;         /* PTRACE_SYSCALL always: no filter stops for them */
+        bool reported;      /* wc-run asked for it by its pid: it is told its end */
+        uint64_t handled;   /* signals that a handler was seen to run for */
 };
 
 enum wct_state { WCT_NEW /* no stop seen yet */, WCT_RUNNING, WCT_STOPPED, WCT_LISTENING /* in a group-stop */ };
@@ -142,6 +149,16 @@ struct wct_tracee {
         struct user_regs_struct regs; /* of the present stop; by wct_regs only */
         bool regs_known, regs_changed;
         struct wct_step_over *over; /* wct_break.c's own */
+        /* The loop's own. */
+        uint32_t waiting;  /* calls of the stack that ended with ERESTART* and may go on */
+        bool entered;      /* this entry has been seen by PTRACE_SYSCALL; the filter's stop for it may follow */
+        bool restarting;   /* a call has just ended with ERESTART*: the next entry is awaited */
+        bool framing;      /* stepping onto a signal handler's first instruction */
+        bool affinity;     /* inside a call that asks for its processors */
+        bool held;         /* stopped until wct_unhold, or wct_detach_all, is through */
+        bool group_stop;   /* stopped with its whole process by a signal */
+        int first_status;  /* a child that stopped before its parent's event */
+        pid_t origin;      /* of such a child: who made it, by /proc */
 };
 
 struct wct_tracee *wct_tracee_find(pid_t tid);
