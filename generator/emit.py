@@ -17,8 +17,9 @@ from .classes import FORWARDS, Forward, Hook, hook
 from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, tail_text
 from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
-from .model import CType, Function, Plan, TargetPlan, Wrapper
+from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 from .registers import Registers, double_bits, registers
+from .tracer_plan import traced_layout
 
 PARTS, SMALLEST_PART, LARGEST_PART = 4, 16, 220
 """The C comes in several files, which compile side by side: about four, of a size between these."""
@@ -46,6 +47,10 @@ class Emission:
     """The targets' control words as the config wants them at the start."""
     symbols: Sequence[tuple[str, str]] = field(default_factory=tuple)
     """(name, version or "") of everything that the shim must export, and nothing else."""
+    plan: Plan = field(default_factory=lambda: Plan((), ()))
+    """What it was made of, with the internal targets that it needed."""
+    traced: Sequence[tuple[Traced, Layout]] = field(default_factory=tuple)
+    """The tracer's symbols, and how their records look."""
 
 
 @dataclass(slots=True)
@@ -265,18 +270,23 @@ def emit(plan: Plan) -> Emission:
             views.append(_View(number, wrapper, target, layout, forward))
             views[-1].like = prototypes.get(target.name) if target.name != wrapper.symbol else None
         symbols.append(layout.symbol)
+    traced = [(one, traced_layout(one, plan.targets[one.wrapper.target], structs)) for one in plan.traced]
+    symbols += (layout.symbol for _, layout in traced)
     return Emission(
         sources=sources(plan, views, tails),
         version_script=version_script(plan.wrappers),
         manifest=make_manifest(plan, symbols, structs),
         words=[control_word(target) for target in plan.targets],
         symbols=sorted((wrapper.symbol, wrapper.version) for wrapper in plan.wrappers),
+        plan=plan,
+        traced=traced,
     )
 
 
 def with_handlers(plan: Plan) -> Plan:
     """Return *plan* with the internal wrappers that C handlers need."""
-    if not any(target.back_enter or target.back_exit for target in plan.targets):
+    wrapped = {wrapper.target for wrapper in plan.wrappers}
+    if not any(t.back_enter or t.back_exit for i, t in enumerate(plan.targets) if i in wrapped):
         return plan
     there = {wrapper.symbol for wrapper in plan.wrappers}
     names = [name for name in FOR_HANDLERS if name not in there]
@@ -338,8 +348,8 @@ def version_script(wrappers: Sequence[Wrapper]) -> str:
 
 def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manifest:
     targets = [
-        Target(t.name, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency, on_full=t.on_full,
-               back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
+        Target(t.name, t.kind, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency,
+               on_full=t.on_full, back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
         for t in plan.targets
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)

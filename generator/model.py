@@ -144,6 +144,7 @@ class TargetPlan:
     """One target with what the config asked of it. Index in Plan.targets is its id."""
 
     name: str
+    kind: Literal["function", "syscall"] = "function"
     internal: bool = False
     record: Literal["exit", "entry", "both"] = "exit"
     clock: Literal["two", "one", "none"] = "two"
@@ -176,11 +177,41 @@ class Wrapper:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """One symbol that the tracer serves: a system call, or a function by a breakpoint on its entry.
+
+    Its id is its index in Plan.traced behind all wrappers of the shim.
+    """
+
+    wrapper: Wrapper
+    """What it is called, its target, prototype and class; of an untyped one the function is six registers."""
+    library: str = ""
+    """As wct_symbol.library: a soname, "" any object but the program, "." the program itself, "*" any."""
+    number: int = -1
+    """Of a system call."""
+    elf_name: str = ""
+    """As symbol tables spell it, when that is another name: mangled C++."""
+    address: int = 0
+    """In the program's file, where its symbol tables do not have the name."""
+    returns: bool = True
+    replaces: bool = False
+    """A success replaces the program."""
+    internal: bool = False
+    """Calls from inside the defining library count as well."""
+    fallback: bool = False
+    """Only where no shim is."""
+    shared: bool = False
+    """Several names have this address."""
+    untyped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything the emitter needs. Sorted and complete: the emitter decides nothing."""
 
     targets: tuple[TargetPlan, ...]
     wrappers: tuple[Wrapper, ...]
+    traced: tuple[Traced, ...] = ()
     headers: tuple[str, ...] = ()
     """Headers that the generated C includes for its types, as in ``#include <%s>``."""
     include_dirs: tuple[str, ...] = ()
