@@ -68,6 +68,10 @@ class _Open:
     """Owners of rings whose thread ended while its process went on."""
 
 
+class Stillborn(Exception):
+    """A program died while making its segment: nothing is in it."""
+
+
 class Drain:
     """The reader of one session."""
 
@@ -206,9 +210,12 @@ class Drain:
         """Open the segment *name*. Returns False when it has to be tried again."""
         path = os.path.join(self.session.path, name)
         try:
-            segment = Segment(path, len(self.programs), self.session.head.hash, len(self.manifest.targets))
-        except NotReady:
-            return self._is_stillborn(path)
+            segment = self._opened(path)
+            if segment is None:
+                return False
+        except Stillborn:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
         except Refused as error:
             self._refuse(name, str(error))
         except OSError as error:
@@ -222,15 +229,20 @@ class Drain:
         self._known.add(name)
         return True
 
-    def _is_stillborn(self, path: str) -> bool:
-        """A program that died while making its segment: nothing is in it."""
+    def _opened(self, path: str) -> Segment | None:
+        """Return the segment at *path*; None while it is being made. Raises Stillborn, Refused, OSError."""
         try:
+            return self._look(path)
+        except NotReady:
             if not is_abandoned(path):
-                return False
-            os.unlink(path)
-        except OSError:
-            pass
-        return True
+                return None
+        try:
+            return self._look(path)  # its program may have finished it, and ended, since the first look
+        except NotReady:
+            raise Stillborn from None
+
+    def _look(self, path: str) -> Segment:
+        return Segment(path, len(self.programs), self.session.head.hash, len(self.manifest.targets))
 
     def _refuse(self, name: str, why: str) -> None:
         if len(self.refused) < MOST_REFUSED:

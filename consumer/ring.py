@@ -301,7 +301,7 @@ class Ring:
     def _resync(self, capacity: int, final: bool) -> None:
         """The writer has overtaken us: go on a little in front of the oldest cell that it has not touched.
 
-        Each lap in which that came to nothing halves what is kept, so that a writer that never pauses is caught up with.
+        Each lap that came to nothing halves what is kept, so that a writer that never pauses is caught up with.
         """
         self._findings.laps += 1
         margin = 0 if final else capacity - (capacity * 7 // 8 >> min(self._fruitless, MOST_HALVINGS))

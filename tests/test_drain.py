@@ -260,6 +260,24 @@ def test_a_segment_in_the_making_is_waited_for_and_one_left_in_the_making_is_del
     assert {} == reader.account().refused
 
 
+def test_a_program_that_is_faster_than_two_looks_at_its_segment_is_seen(
+    session: SessionDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look finds a segment in the making; before the second one, its program has made it, and ended."""
+    reader = Drain(session)
+    builder = SegmentBuilder(session.path, header={"magic": 0})
+    builder.ring(0).call(0)
+
+    def ended_meanwhile(path: str) -> bool:
+        builder.map[:8] = fields.SEGMENT_MAGIC.to_bytes(8, "little")
+        builder.die()
+        return True
+
+    monkeypatch.setattr(drain, "is_abandoned", ended_meanwhile)
+    assert [1001] == clocks_of(reader.poll())
+    assert 1 == len(reader.programs)
+
+
 def test_a_segment_taken_away_under_the_reader_is_named(session: SessionDirectory) -> None:
     reader = Drain(session)
     builder = SegmentBuilder(session.path)
@@ -329,7 +347,7 @@ def test_a_killed_writer_leaves_every_committed_record_and_an_exact_account(
         builder = SegmentBuilder(session.path, rings=1)
         command = [writer, builder.path, "0", str(1 << 40), "9", policy]
         with running(command) as program:
-            chunks = collect(reader, lambda chunks: len(chunks) > 0 or reader.findings.laps > 0)
+            chunks = collect(reader, lambda chunks, found=reader.findings: len(chunks) > 0 or found.laps > 0)
             for _ in range(chance.randrange(20)):
                 chunks += reader.poll()
             program.kill()
