@@ -1,0 +1,133 @@
+/*
+ * wct_record.h: what the files that make records share with each other: wct_plan.c, wct_segment.c, wct_ring.c, wct_call.c,
+ * wct_value.c, wct_capture.c, wct_length.c, wct_variadic.c, wct_memory.c. Nobody else includes it.
+ */
+#ifndef WCT_RECORD_H
+#define WCT_RECORD_H
+
+#include <sys/user.h>
+
+#include "wct.h"
+
+#define WCT_PAGE 4096u
+#define WCT_PATH_LIMIT 4096u
+#define WCT_TEXTS_ROOM 512u    /* bytes of one argv or envp, as the shim keeps them */
+#define WCT_MOST_TEXTS 64u
+#define WCT_VARIADIC_ROOM 256u /* bytes of one call's variadic arguments */
+#define WCT_RECORD_BYTES (WCI_RECORD_CELLS * WCI_CONT_PAYLOAD)
+
+static inline uint64_t
+wct_smaller(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+/* --- the plan: what is known of a symbol beforehand (wct_plan.c) ------------------------------------------------------- */
+
+struct wct_facts {
+        uint8_t stack_words; /* that its arguments take above the return address */
+        uint8_t wide_words;  /* of arguments of several words, all but their first */
+        bool vector;         /* an argument travels in a vector register */
+        bool at_entry;       /* something behind a pointer is read at entry */
+        bool at_exit;        /* or after the call */
+        bool keeps;          /* something must outlive the entry: struct wct_kept */
+};
+const struct wct_facts *wct_facts(const struct wct_symbol *symbol);
+
+/* --- several pieces of a tracee's memory in one system call (wct_memory.c) ---------------------------------------------- */
+
+struct wct_fetch {
+        void *into;
+        uint64_t from;
+        uint32_t size;
+        uint32_t got; /* less than size where a page is missing */
+};
+#define WCT_MOST_FETCHES 72u
+void wct_read_many(pid_t tid, struct wct_fetch *fetches, uint32_t count);
+
+/* --- rings (wct_ring.c): see the life of a cell in wc_abi.h -------------------------------------------------------------- */
+
+#define WCT_UNCOUNTED 0x80000000u /* in place of, or added to, a target: losing this record loses no call */
+
+struct wct_open_record {
+        struct wci_first *first; /* NULL: it was lost, and counted */
+        uint32_t stamp;
+        uint32_t cells;
+};
+struct wct_open_record wct_ring_open(struct wci_ring *ring, uint32_t target, uint32_t symbol, enum wci_kind kind,
+                                     uint32_t cells);
+void wct_ring_commit(const struct wct_open_record *record);
+struct wci_count *wct_ring_count(struct wci_ring *ring, uint32_t target);
+struct wci_cell *wct_ring_cells(struct wci_ring *ring);
+uint64_t wct_ring_slack(void);
+uint64_t wct_counts_size(void); /* of one ring, in whole pages */
+
+/* wct_segment.c, for wct_ring.c and wct_call.c */
+bool wct_populate(void *start, size_t size);
+void wct_degrade(struct wci_ring *ring, enum wci_loss reason);
+void wct_turn_off(struct wci_ring *ring); /* nobody reads any more */
+/* The ring that a thread's next record goes to, claimed when it has none; NULL: there is none (counted as lost then). */
+struct wci_ring *wct_ring_for_call(struct wct_tracee *tracee, uint32_t target);
+bool wct_ring_is_live(const struct wct_tracee *tracee); /* its ring's segment is still there */
+
+/* --- what is kept of a call (wct_capture.c, wct_value.c) -------------------------------------------------------------------- */
+
+struct wct_piece {
+        uint32_t at; /* in wct_kept.bytes */
+        uint32_t length;
+        uint8_t flags; /* WCI_BLOB_*; 0: not captured */
+};
+
+struct wct_kept {
+        struct wct_kept *next; /* among those to be used again */
+        uint32_t room, used;
+        struct wct_piece piece[WCT_MOST_BLOBS]; /* by order of the arguments that have one */
+        uint8_t bytes[] __attribute__((aligned(16)));
+};
+struct wct_kept *wct_kept_new(void);
+void wct_kept_free(struct wct_kept *kept);
+
+/* A call's values as they are at entry. Wide ones go into kept. */
+void wct_values_take(struct wct_call *call, const struct wct_site *site);
+void wct_values_store(const struct wct_call *call, uint8_t *record);
+/* Its result as a record keeps it; what is wider than 64 bits is stored by wct_result_store. */
+uint64_t wct_result_word(const struct wct_symbol *symbol, const struct wct_site *site);
+void wct_result_store(const struct wct_symbol *symbol, const struct wct_site *site, uint8_t *record);
+bool wct_result_is_failure(const struct wct_symbol *symbol, uint64_t word);
+
+enum wct_moment { WCT_MOMENT_ENTRY, WCT_MOMENT_SUCCESS, WCT_MOMENT_FAILURE };
+/* Read what is to be read at this moment: entry into call->kept, later into the returned one, which is the next call's. */
+struct wct_kept *wct_captures_take(struct wct_call *call, const struct wct_site *site, enum wct_moment moment);
+/* Cells that the captures take behind the fixed part, all in all at most WCI_RECORD_CELLS; cut ones are marked as such. */
+uint32_t wct_captures_fit(const struct wct_symbol *symbol, struct wct_kept *entry, struct wct_kept *later);
+void wct_captures_store(const struct wct_symbol *symbol, const struct wct_kept *entry, const struct wct_kept *later,
+                        uint8_t *record);
+
+/* --- programs (wct_length.c) --------------------------------------------------------------------------------------------------- */
+
+struct wct_evaluation {
+        const struct wct_call *call;
+        pid_t tid;
+        uint64_t result;
+};
+uint64_t wct_length(const struct wct_evaluation *evaluation, uint32_t program);
+const char *wct_length_refuse(const struct wct_symbol *symbol, uint32_t program); /* NULL, or what is wrong with it */
+
+/* --- printf's and scanf's arguments (wct_variadic.c) ------------------------------------------------------------------------------ */
+
+/* Where the next variadic argument is. Kept from entry to exit for scanf. */
+struct wct_source {
+        uint64_t gp[6], fp[8];
+        uint64_t overflow; /* address of the next argument on the stack */
+        uint8_t gp_at, fp_at;
+        bool fp_known;
+        bool lost; /* an argument could not be read: what follows is unknown too */
+        pid_t tid;
+};
+bool wct_source_begin(struct wct_source *source, const struct wct_call *call, const struct wct_site *site);
+uint32_t wct_variadic_printf(struct wct_source *source, const char *format, uint8_t *out);
+uint32_t wct_variadic_scanf(struct wct_source *source, const char *format, int matched, uint8_t *out);
+
+bool wct_vector_read(pid_t tid, struct user_fpregs_struct *registers);
+
+#endif
