@@ -1,0 +1,40 @@
+/*
+ * wct_handler.h: what the files of handlers share: wct_handler.c (which handler), wct_handler_guard.c (running one, and
+ * surviving it), wct_handler_regs.c (the call as it sees it). Nobody else includes it; the rest of the tracer uses wct.h.
+ */
+#ifndef WCT_HANDLER_H
+#define WCT_HANDLER_H
+
+#include "wct.h"
+
+typedef void (*wct_function)(struct user_regs_struct *regs, int pid);
+
+struct wct_handler {
+        const char *name; /* of the plan */
+        wct_function run;
+        bool off; /* it has crashed, or tried to end the tracer */
+};
+
+/* Once, in the thread that makes the ptrace calls: from now on a crash in wct_handler_run is survived. */
+void wct_guard_begin(void);
+/*
+ * Run it. False, and it is off from now on, when it did not come back by itself: then what it did to regs is to be forgotten.
+ * error is errno as the handler left it, 0 if it did not set it.
+ */
+bool wct_handler_run(struct wct_handler *handler, struct wct_tracee *tracee, struct user_regs_struct *regs, int *error);
+
+/* A call as a handler sees it, and what it was before the handler saw it. */
+struct wct_view {
+        struct user_regs_struct shown;  /* the handler's own */
+        struct user_regs_struct before; /* as they were shown */
+        uint64_t spilled[2];            /* words on the stack that are shown in registers (__printf_chk as printf) */
+        uint8_t hidden, hidden_at;      /* parameters that the target has not, and behind which one they stand */
+        bool at_exit;
+};
+
+void wct_view_enter(struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol);
+void wct_view_exit(struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol);
+/* What the handler changed, put into effect. True: the call is skipped, or (at exit) has another result than it had. */
+bool wct_view_apply(struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol);
+
+#endif
