@@ -87,8 +87,8 @@ def parse_role(text: str) -> Role:
     if element and (element not in VALUES | POINTEES or (element == "pointer") != (kind == "outstr")):
         raise ValueError(f"role {text!r}: nothing points to a {element!r}")
     names = match["element_names"] or IMPLIED_NAMES.get(element, "")
-    if match["condition"] and kind not in ("out", "outstr", "inout"):
-        raise ValueError(f"role {text!r}: only what the function writes may have a condition")
+    if match["condition"] and kind not in ("in", "out", "outstr", "inout"):
+        raise ValueError(f"role {text!r}: only memory may have a condition")
     rest = Role(length=match["length"] or "", names=names, element=element, condition=match["condition"] or "")
     return _pointer_role(kind, mark, rest)
 

@@ -44,15 +44,21 @@ class Captures:
         """Return the capture of *c* after the call. *room*: where in it the strings of a vector are put."""
         made = self._made(keep, c, self._proof(keep), room)
         if not keep.success:
-            return made
+            return self._if(self._positive(keep), made, c)
         succeeded = self._condition(keep)
         if keep.reads == "bytes" and "!= NULL ?" in self._length(keep):
             succeeded = f"{c} != NULL && {succeeded}"  # recvfrom looks at addrlen only when there is an address to fill
-        return made if succeeded == "true" else f"{succeeded} ? {made} : wci_capture_none({c})"
+        return self._if(succeeded, made, c)
 
     def before(self, keep: Keep, c: str, room: int = 0) -> str:
         """Return the capture of *c* before the call, "" where there is nothing to see then."""
-        return self._made(keep, c, "false", room) if keep.before else ""
+        if not keep.before:
+            return ""
+        condition = "true" if keep.success else self._positive(keep)  # what holds after the call says nothing yet
+        return self._if(condition, self._made(keep, c, "false", room), c)
+
+    def _if(self, condition: str, made: str, c: str) -> str:
+        return made if condition == "true" else f"{condition} ? {made} : wci_capture_none({c})"
 
     def _made(self, keep: Keep, c: str, proven: str, room: int) -> str:
         limit = {"string": "wci_string_limit", "path": "WCI_PATH_LIMIT"}.get(str(keep.limit), f"{keep.limit}u")
@@ -68,10 +74,13 @@ class Captures:
     def _length(self, keep: Keep) -> str:
         return compile_length(keep.length, self.names, keep.sizeof)
 
+    def _positive(self, keep: Keep) -> str:
+        return f"(int64_t){compile_length(keep.condition, self.names)} > 0" if keep.condition else "true"
+
     def _condition(self, keep: Keep) -> str:
-        if not keep.condition:
+        condition = self._positive(keep)
+        if condition == "true":
             return self.succeeded
-        condition = f"(int64_t){compile_length(keep.condition, self.names)} > 0"
         return condition if self.succeeded == "true" else f"{self.succeeded} && {condition}"
 
     def _proof(self, keep: Keep) -> str:

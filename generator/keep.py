@@ -54,7 +54,8 @@ class Keep:
     @property
     def before(self) -> bool:
         """Whether it can be read before the call as well."""
-        return not self.written and "ret" not in self.length
+        condition = "" if self.success else self.condition
+        return not self.written and "ret" not in f"{self.length} {condition}"
 
 
 def is_character(type_: CType) -> bool:
@@ -100,6 +101,7 @@ def _memory(role: Role, type_: CType) -> Keep | None:
     if role.element == "sigset":
         length, values = "8", True
     always = role.always or role.kind == "in"
+    condition = "" if role.always else role.condition
     return Keep(
         "values" if values else "bytes",
         "bytes",
@@ -108,7 +110,7 @@ def _memory(role: Role, type_: CType) -> Keep | None:
         VALUES_LIMIT if values else ADDRESS_LIMIT if role.element == "sockaddr" else "string",
         _memory_proof(role),
         success=not always,
-        condition="" if always else role.condition,
+        condition=condition,
         written=role.kind == "out",
         updated=role.kind == "inout",
     )

@@ -8,6 +8,7 @@ keep.py's decision; captures.py makes C of it for the shim, tracer_plan.py reads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -163,6 +164,8 @@ class Structs:
                      role=_MEMBER_ROLES.get(member.name, ""))  # fmt: skip
 
 
+_ONE = re.compile(r"min\(\s*\w+\s*,\s*sizeof\s*\)")
+"""The length of a struct whose size the caller gives: one value, of which as much as is there is kept."""
 _FUNCTION_MEMBERS = {"__sigaction_handler": "sa_handler"}
 """Unions of function pointers that programs know by a macro's name."""
 _MEMBER_ROLES = {"st_mode": "mode", "st_uid": "uid", "st_gid": "gid", "fd": "fd", "si_pid": "pid"}
@@ -259,7 +262,7 @@ class _Builder:
                 kind, struct = "struct", self.structs.add(pointee.record)
         elif kind == "none":
             kind = "raw"
-        many = bool(role.length) and role.length != "sizeof"
+        many = bool(role.length) and role.length != "sizeof" and not _ONE.fullmatch(role.length)
         return Element(kind, pointee.size, names=role.names, role=role.element, struct=struct, many=many)
 
     def varargs(self) -> None:
