@@ -17,29 +17,32 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import msgspec
+from wc_intercept.generator.config import parse
 from wc_intercept.generator.manifest import Manifest
 
-from . import launch
+from . import attached, launch
+from . import engine as engines
 from .accounting import Account
+from .built import Made, Wanted, made_for_config, made_for_list
 from .calls import Joiner
 from .chunk import Chunk
 from .clock import Clock
 from .decode import Batch, Decoder
 from .drain import Drain
+from .engine import Engine
 from .inherited import Inherited
 from .jsonl import JsonLines
 from .machine import Native
 from .options import Options
-from .run import Pulse, link_preload, override, session_options
-from .session import SessionDirectory
-from .settings import read as read_settings
-from .shim import read_manifest
+from .refusal import Refusal
+from .run import Pulse, Run
+from .tracer import Tracer
 from .wcfile import WcReader
 
 __all__ = ["Session", "Trace"]
@@ -83,10 +86,12 @@ class _Calls:
 
 
 class Session(_Calls):
-    """A program under a shim. Raises UserError where wc-run would refuse.
+    """A program under a shim, a tracer or both, or running processes that a tracer attaches to.
 
-    One of *trace* (names, globs, %sets), *config* (a path, or what the file would hold as a dict) and *shim* (a path).
-    Other keywords go to subprocess.Popen: stdin, stdout, env, cwd...
+    One of *trace* (names, globs, %sets), *config* (a path, or what the file would hold as a dict) and *shim* (a path)
+    says what to intercept. *engine* as wc-run's --engine. *attach*: a pid or several, in place of a program; the
+    session ends when they have ended, or with ``detach()``. Other keywords go to subprocess.Popen: stdin, stdout, env,
+    cwd... Raises UserError where wc-run would refuse.
     """
 
     def __init__(
@@ -95,47 +100,69 @@ class Session(_Calls):
         trace: Iterable[str] | None = None,
         config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         shim: str | os.PathLike[str] | None = None,
+        engine: Engine = "auto",
+        attach: int | Iterable[int] = (),
+        pin: bool = True,
         on_full: Literal["block", "drop", "overwrite"] | None = None,
         string_limit: int | None = None,
         follow: Literal["none", "default", "all"] = "default",
         **popen: Any,
     ) -> None:
         given = Options()
-        given.on_full, given.string_limit, given.follow = on_full, string_limit, follow
-        environment = {os.fsencode(k): os.fsencode(v) for k, v in (popen.pop("env", None) or os.environ).items()}
-        found = launch.resolve(program[0], environment)
-        launch.check_preloadable(program[0], found)
-        path = _shim(trace, config, shim, os.fsdecode(found.image))
-        stored = read_manifest(path)
-        settings = read_settings(stored[2])
-        override(settings, given)
+        given.on_full, given.string_limit, given.follow, given.no_pin = on_full, string_limit, follow, not pin
+        given.attach = [attach] if isinstance(attach, int) else [*attach]
+        if bool(program) == bool(given.attach):
+            raise TypeError("either a program to run, or attach=PID")
+        self.process: subprocess.Popen[Any] | None = None
+        """The program; None for processes that were attached to."""
         self.returncode: int | None = None
         self.accounting: Account | None = None
         """The final account, once the program has ended and everything was read."""
-        self._session = SessionDirectory.create(path, stored, session_options(settings, given))
+        environment = {os.fsencode(k): os.fsencode(v) for k, v in (popen.pop("env", None) or os.environ).items()}
+        if given.attach:
+            made = _made(trace, config, shim, Wanted(attached.program_of(given.attach), "ptrace"))
+        else:
+            found = launch.resolve(program[0], environment)
+            chosen = engines.choose(engine, shim is not None, program[0], found)
+            wanted = Wanted(os.fsdecode(found.image), chosen, follow == "all" and chosen == "auto")
+            made = _made(trace, config, shim, wanted)
+        self._told = False
+        self._run = Run(given, made)
+        self._session, self._tracer = self._run.session, None
         self._pulse = Pulse(self._session)
         try:
             self._drain = Drain(self._session)
             self.manifest = self._drain.manifest
-            preload = [launch.check_preload_path(self._session.shim_link)]
-            preload += [link_preload(self._session, settings.preload)] if settings.preload else []
-            variables = launch.environment(Inherited(set(), set(), environment), self._session.path, preload, found)
             self._pulse.__enter__()
-            self.process = subprocess.Popen(program, executable=found.path, env=variables, **popen)
+            self._tracer = self._run.start_tracer()
+            if self._tracer is not None and given.attach:
+                attached.attach(given.attach, self._tracer)
+            else:
+                variables = self._run.variables(Inherited(set(), set(), environment), found)
+                self.process = _popen(program, self._tracer, executable=found.path, env=variables, **popen)
         except BaseException:
             self._pulse.__exit__()
             self._session.remove()
+            if self._tracer is not None:
+                self._tracer.close()
             raise
+        self._pids = given.attach or [self.pid]
 
     @property
     def pid(self) -> int:
-        return self.process.pid
+        """The program's, or the first of those attached to."""
+        return self.process.pid if self.process is not None else self._pids[0]
+
+    def detach(self) -> None:
+        """Let processes that were attached to go; what they have called is still to be read."""
+        if self._tracer is not None and self.process is None:
+            self._tracer.detach()
 
     def _decoder(self) -> Decoder:
         return Decoder(self.manifest, Clock(self._session.clock, Native()))
 
     def _chunks(self) -> Iterator[Chunk]:
-        while self.accounting is None and self.process.poll() is None:
+        while self.accounting is None and not self._is_over():
             yield from self._drain.poll()
             self._drain.pause()
         if self.accounting is None:
@@ -144,18 +171,35 @@ class Session(_Calls):
                 yield from chunks
             self._end()
 
+    def _is_over(self) -> bool:
+        """Whether the program, or all that was attached to, is gone. Warnings of the tracer become Python's."""
+        tracer = self._tracer
+        for word, rest in tracer.hear() if tracer is not None else ():
+            if word in ("warn", "error"):
+                warnings.warn(rest, RuntimeWarning, stacklevel=4)
+        if tracer is not None and tracer.gone and not tracer.ended and not self._told:
+            self._told = True
+            warnings.warn(f"the tracer died: {tracer.why_gone()}", RuntimeWarning, stacklevel=4)
+        if self.process is not None:
+            return self.process.poll() is not None
+        return tracer is None or tracer.gone or tracer.ended
+
     def _inside(self) -> Sequence[Any]:
         return self.accounting.inside if self.accounting else []
 
     def _end(self) -> None:
         self.accounting = self._drain.account()
-        self.returncode = self.process.wait()
+        self.returncode = self.process.wait() if self.process is not None else None
         self._pulse.__exit__()
         self._drain.close()
         self._session.remove()
+        if self._tracer is not None:
+            self._tracer.close()
 
     def close(self) -> None:
-        """Read what is left, wait for the program's end, and clean up."""
+        """Let go of what was attached to, read what is left, wait for the program's end, and clean up."""
+        if self.accounting is None:
+            self.detach()
         for _ in self._chunks():
             pass
 
@@ -165,7 +209,7 @@ class Session(_Calls):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and self.accounting is None:
+        if kind is not None and self.accounting is None and self.process is not None:
             self.process.terminate()
         self.close()
 
@@ -203,24 +247,49 @@ class Trace(_Calls):
         self.close()
 
 
-def _shim(
+def _made(
     trace: Iterable[str] | None,
     config: str | os.PathLike[str] | Mapping[str, Any] | None,
     shim: str | os.PathLike[str] | None,
-    program: str,
-) -> str:
+    wanted: Wanted,
+) -> Made:
     if sum(what is not None for what in (trace, config, shim)) != 1:
         raise TypeError("one of trace, config and shim says what to intercept")
     if shim is not None:
-        return os.path.abspath(shim)
-    from .built import shim_for_config, shim_for_list
-
+        return Made(os.path.abspath(shim), "", "")
     if trace is not None:
-        return shim_for_list(",".join([trace] if isinstance(trace, str) else trace), program)
+        return made_for_list(",".join([trace] if isinstance(trace, str) else trace), wanted)
     if isinstance(config, Mapping):
-        from wc_intercept.generator.build import build
-        from wc_intercept.generator.config import parse
-
-        return str(build(parse(json.dumps(config), "config"), Path(program)).path)
+        return wanted.build(parse(json.dumps(config), "config"))
     assert config is not None
-    return shim_for_config(os.fspath(config), program)
+    return made_for_config(os.fspath(config), wanted)
+
+
+def _popen(program: Sequence[str], tracer: Tracer | None, **popen: Any) -> subprocess.Popen[Any]:
+    """Start *program*; with a *tracer*, its process asks to be traced before its exec. Raises UserError."""
+    if tracer is None:
+        return subprocess.Popen(program, **popen)
+    tracer.prepare()
+    before, (hear, tell) = popen.pop("preexec_fn", None), os.pipe()
+
+    def be_traced() -> None:
+        if before is not None:
+            before()
+        try:
+            tracer.launch()
+        except Refusal as refusal:
+            os.write(tell, os.fsencode(refusal.what))
+            raise
+
+    try:
+        return subprocess.Popen(program, preexec_fn=be_traced, **popen)
+    except subprocess.SubprocessError:
+        os.set_blocking(hear, False)
+        try:
+            why = os.read(hear, 4096)
+        except BlockingIOError:
+            raise  # the caller's own preexec_fn
+        raise launch.cannot_trace(program[0], os.fsdecode(why)) from None
+    finally:
+        os.close(hear)
+        os.close(tell)

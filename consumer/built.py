@@ -1,12 +1,14 @@
-"""The shim for a config or a list of names: built by the generator, or remembered without importing it.
+"""What a config or a list of names is made into (shim, tracer's plan): built by the generator, or remembered.
 
-Called by run.py for ``-c`` and ``--trace``. generator/build.py keeps shims by content, but to know the content it
-parses, hashes and asks (120 ms); the program waits meanwhile. So what it answered is noted beside its cache, with the
-size and time of every file that it looked at: config, libraries, compiler, headers, the generator itself, the program.
+Called by run.py and api.py for ``-c`` and ``--trace``. generator/build.py keeps what it makes by content, but to know
+the content it parses, hashes and asks (120 ms); the program waits meanwhile. So what it answered is noted beside its
+cache, with the size and time of every file that it looked at: config, libraries, compiler, headers, the generator
+itself, the program.
 Rules: a note counts only while all of these are as they were; only files of this user that nobody else can write are
 trusted; a note that cannot be written or read costs time and nothing else.
 
-Absent on purpose: what is in a shim. A note never outlives a change, and never answers for another program.
+Absent on purpose: what is in a shim or a plan, and which engine is asked for (engine.py). A note never outlives a
+change, and never answers for another program.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 
 from .refusal import Refusal
+from .shim import parse_manifest, read_manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,38 +24,88 @@ if TYPE_CHECKING:
 
     from wc_intercept.generator.config import Config
 
+    from .engine import Engine
+    from .session import Stored
+
 NOTES = "runs"
 MOST_NOTES = 500
 VARIABLES = ("CC", "PATH", "LD_LIBRARY_PATH")
 SUFFIXES = (".py", ".c", ".h", ".S", ".j2", ".txt")
 
 
-def shim_for_config(path: str, program: str) -> str:
-    """Return the shim for the config file *path* and the ELF file *program*."""
-    absolute = os.path.abspath(path)
-    note = Note("config", path, absolute, program)
-    found = note.shim()
+class Wanted:
+    """What the generator is asked for: a *program* (an ELF file; "": any), an engine, and whether the tracer is to
+    stand in where the shim does not get (*fallback*)."""
+
+    __slots__ = ("engine", "fallback", "program")
+
+    def __init__(self, program: str, engine: Engine = "preload", fallback: bool = False) -> None:
+        self.program, self.engine, self.fallback = program, engine, fallback
+
+    def build(self, config: Config) -> Made:
+        """Ask the generator. Raises UserError."""
+        from pathlib import Path
+
+        from wc_intercept.generator.build import build
+
+        program = Path(self.program) if self.program else None
+        try:
+            found = build(config, program, engine=self.engine, fallback=self.fallback)
+        except TypeError:
+            return Made(str(build(config, program).path), "", "")
+        return Made(*(str(path) if path is not None else "" for path in (found.path, found.plan, found.stored)))
+
+
+class Made:
+    """Paths of what was built, "" for what is not needed: a shim, a plan for the tracer, the manifest of both."""
+
+    __slots__ = ("plan", "shim", "stored")
+
+    def __init__(self, shim: str, plan: str, stored: str) -> None:
+        self.shim, self.plan, self.stored = shim, plan, stored
+
+    def manifest(self) -> Stored:
+        """Return head, control words and JSON. Raises UserError when there are none."""
+        if not self.stored:
+            return read_manifest(self.shim)
+        with open(self.stored, "rb") as file:
+            return parse_manifest(file.read(), self.stored)
+
+
+def made_for_config(path: str, wanted: Wanted) -> Made:
+    """Return what the config file *path* is made into."""
+    full = absolute(path)
+    note = Note(wanted, "config", path, full)
+    found = note.made()
     if found is None:
         from wc_intercept.generator.config import load
 
-        found = note.keep(load(path), [absolute])
+        found = note.keep(load(path), [full])
     return found
 
 
-def shim_for_list(names: str, program: str) -> str:
-    """Return the shim for the names of --trace."""
-    note = Note("list", names, program)
-    found = note.shim()
+def made_for_list(names: str, wanted: Wanted) -> Made:
+    """Return what the names of --trace are made into."""
+    note = Note(wanted, "list", names)
+    found = note.made()
     if found is None:
         from wc_intercept.generator.config import parse
         from wc_intercept.generator.errors import UserError
 
         try:
-            found = note.keep(_located(parse(config_of_list(names), "--trace")), [])
+            found = note.keep(_located(parse(config_of_list(names, wanted.engine), "--trace")), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
     return found
+
+
+def absolute(path: str) -> str:
+    """Return *path* made absolute; in a working directory that has been removed, nothing is there. Raises Refusal."""
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise Refusal(f"cannot find {path}: {error.strerror}", "", "the working directory has been removed") from None
 
 
 def _located(config: Config) -> Config:
@@ -62,63 +115,82 @@ def _located(config: Config) -> Config:
     return replace(config, funcs=tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs))
 
 
-def config_of_list(names: str) -> str:
-    """Return the config that ``--trace open,%memory,fn:read`` stands for."""
-    items = []
+def config_of_list(names: str, engine: Engine = "preload") -> str:
+    """Return the config that ``--trace open,%memory,fn:read,sys:futex`` stands for.
+
+    Where everything is traced (engine ptrace: also a static program, or one that runs already), a plain name means
+    system calls, as strace's do, and a function only where no system call has or does what the name says.
+    """
+    funcs, calls = [], []
     for name in names.split(","):
-        if name.startswith("sys:"):
-            raise Refusal(f"--trace {name}: system calls are not built yet", "", "they need the ptrace engine",
-                          f"fn:{name[4:]}, the library function")  # fmt: skip
         if not name or any(sign in name for sign in '"\\') or not name.isprintable():
             raise Refusal(f"--trace {names}: {name!r} is no name", try_="--trace open,read,%memory")
-        key = "set" if name.startswith("%") else "func_name"
-        items.append(f'{{"{key}": "{name.removeprefix("fn:")}"}}')
-    return '{"funcs": [' + ", ".join(items) + "]}"
+        kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
+        found = _system_calls(plain, kind) if kind == "sys" or (engine == "ptrace" and not kind) else []
+        calls += found
+        if not found:
+            funcs.append(f'{{"{"set" if plain.startswith("%") else "func_name"}": "{plain}"}}')
+    if not calls:
+        return '{"funcs": [' + ", ".join(funcs) + "]}"
+    listed = ", ".join(f'{{"syscall_id": "{call}"}}' for call in dict.fromkeys(calls))
+    return '{"funcs": [' + ", ".join(funcs) + '], "syscalls": [' + listed + "]}"
+
+
+def _system_calls(name: str, kind: str) -> list[str]:
+    """Return the system calls that *name* means: itself, those that do what the function does, a glob's or a set's."""
+    from wc_intercept.generator.syscalls import select, stands_for
+
+    if name == "*":
+        return ["*"]
+    found = list(select(name)) if kind == "sys" else [*(stands_for(name) or select(name))]
+    if not found and kind == "sys":
+        raise Refusal(f"--trace sys:{name}: no such system call", try_="a name, a number, a glob or a %set of them")
+    return found
 
 
 class Note:
     """What was built for one question. The question's words are stored and compared, not only their checksum."""
 
-    def __init__(self, *words: str) -> None:
-        self.program = words[-1]
+    def __init__(self, wanted: Wanted, *words: str) -> None:
+        self.wanted = wanted
         variables = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
-        self.question = repr((*words, *variables))
+        self.question = repr((*words, wanted.program, wanted.engine, wanted.fallback, *variables))
         folder = _cache()
         self.path = os.path.join(folder, NOTES, _checksum(self.question)) if folder else None
 
-    def shim(self) -> str | None:
-        """Return the shim that was built for this question, if every file is as it was."""
+    def made(self) -> Made | None:
+        """Return what was built for this question, if every file is as it was."""
         if self.path is None:
             return None
         try:
             with open(self.path, encoding="utf-8", errors="surrogateescape") as file:
                 lines = file.read().split("\0")
-            if lines[0] != self.question or not _is_private(lines[1]) or [*map(_identity, lines[2::2])] != lines[3::2]:
+            built = [path for path in lines[1:4] if path]
+            same = lines[0] == self.question and [*map(_identity, lines[4::2])] == lines[5::2]
+            if not same or not all(map(_is_private, built)):
                 return None
-            os.utime(lines[1])
-            return lines[1]
+            for path in built:
+                os.utime(path)
+            return Made(*lines[1:4])
         except (OSError, IndexError):
             return None
 
-    def keep(self, config: Config, files: list[str]) -> str:
-        """Build the shim for *config* and note what it depends on. Raises UserError."""
-        from pathlib import Path
-
-        from wc_intercept.generator.build import build
-
-        shim = str(build(config, Path(self.program)).path)
+    def keep(self, config: Config, files: list[str]) -> Made:
+        """Build what *config* asks for and note what it depends on. Raises UserError."""
+        made, program = self.wanted.build(config), self.wanted.program
         if self.path is not None:
             try:
-                self._write(shim, [*files, self.program, *_sources(), *_dependencies(config, self.program)])
+                mine = [*files, program] if program else files
+                self._write(made, [*mine, *_sources(), *_dependencies(config, program)])
             except OSError:
                 pass  # the next run asks again
-        return shim
+        return made
 
-    def _write(self, shim: str, files: Iterable[str]) -> None:
+    def _write(self, made: Made, files: Iterable[str]) -> None:
         assert self.path is not None
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         _make_room(os.path.dirname(self.path))
-        parts = [self.question, shim]
+        parts = [self.question, made.shim, made.plan, made.stored]
         for file in dict.fromkeys(files):
             parts += [file, _identity(file)]
         temporary = f"{self.path}.{os.getpid()}"
@@ -196,7 +268,7 @@ def _dependencies(config: Config, program: str) -> list[str]:
     if config.headers:
         files += dependencies(platform, config.headers, config.include)
     try:
-        files += Program.read(Path(program)).libraries.values()
+        files += Program.read(Path(program)).libraries.values() if program else ()
     except UserError:
         pass
     return files

@@ -57,6 +57,17 @@ def descriptor_paths() -> dict[int, str]:
     return found
 
 
+def descriptor_paths_of(pid: int) -> dict[int, str]:
+    """Return what is behind the descriptors of the running process *pid*, as latin-1; nothing when it has ended."""
+    found = {}
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}".encode()).decode("latin-1")
+    except OSError:
+        pass  # it ended meanwhile
+    return found
+
+
 def occupy_standard_descriptors() -> None:
     """Open /dev/null where 0, 1 or 2 are closed, so that no file of ours gets their number.
 

@@ -1,4 +1,4 @@
-"""Starts the program under the shim: found, judged, given its environment, exec'd.
+"""Starts the program under the shim, the tracer or both: found, judged, given its environment, exec'd.
 
 Called by run.py and api.py. Rules: nothing runs before everything that can be refused has been looked at; the program
 gets the signal dispositions, mask, affinity, descriptors and terminal that it would have had without us; every file
@@ -14,10 +14,15 @@ import errno
 import os
 
 from .inherited import Inherited
-from .program import Program, find, inspect, why_not_preloadable
+from .program import Program, find, inspect
 from .refusal import NOT_EXECUTABLE, NOT_FOUND, Refusal
 from .signals import calls as signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .tracer import Tracer
+
+TRACER_REFUSED = b"!"
 OURS_BLOCKED = (
     signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGTSTP, signal.SIGTTIN,
     signal.SIGTTOU, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2,
@@ -38,30 +43,21 @@ def cannot_run(name: str, error: OSError) -> Refusal:
     return Refusal(f"{name}: {error.strerror}", status=status)
 
 
-def check_preloadable(name: str, program: Program) -> None:
-    """Raise Refusal when the preload engine cannot reach *program*."""
-    found = why_not_preloadable(program)
-    if found is None:
-        return
-    why, try_ = found
-    at = os.fsdecode(program.path)
-    if program.image != program.path:
-        at += f" (run by {os.fsdecode(program.image)})"
-    raise Refusal(f"{name} cannot be intercepted by preloading", at, why, try_)
-
-
 def environment(inherited: Inherited, session: str, preload: list[str], program: Program) -> dict[bytes, bytes]:
-    """Return what the program's environ is: inherited, plus WC_SESSION and LD_PRELOAD.
+    """Return what the program's environ is: inherited, plus LD_PRELOAD, and WC_SESSION when there is a shim to read it.
 
-    *preload* are the shim and the config's ld_preload, as paths without spaces and colons. AddressSanitizer's runtime
-    insists on being first; the user's own LD_PRELOAD comes last, as it was.
+    *session* is "" without a shim. *preload* are the shim and the config's ld_preload, as paths without spaces and
+    colons. AddressSanitizer's runtime insists on being first; the user's own LD_PRELOAD comes last, as it was.
     """
     result = dict(inherited.environment)
+    if not preload:
+        return result
     first = [program.asan] if program.asan else []
     user = result.get(b"LD_PRELOAD")
     words = [*first, *map(os.fsencode, preload), *([user] if user else [])]
     result[b"LD_PRELOAD"] = b":".join(words)
-    result[b"WC_SESSION"] = os.fsencode(session)
+    if session:
+        result[b"WC_SESSION"] = os.fsencode(session)
     return result
 
 
@@ -78,22 +74,30 @@ def block_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, OURS_BLOCKED)
 
 
-def start(program: Program, words: list[str], variables: dict[bytes, bytes], inherited: Inherited) -> int:
-    """Start *program* with the arguments *words* (argv[0] as typed) and return its pid. Raises Refusal."""
+def start(
+    program: Program,
+    words: list[str],
+    variables: dict[bytes, bytes],
+    inherited: Inherited,
+    tracer: Tracer | None = None,
+) -> int:
+    """Start *program* with the arguments *words* (argv[0] as typed), traced by *tracer*, and return its pid.
+
+    Raises Refusal.
+    """
     arguments = [os.fsencode(word) for word in words]
+    if tracer is not None:
+        tracer.prepare()
     try:
-        return _fork_and_exec(program.path, arguments, variables, inherited)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise cannot_run(words[0], error) from None
-    try:  # execvp: a file that the kernel cannot run is the shell's
-        return _fork_and_exec(b"/bin/sh", [b"sh", program.path, *arguments[1:]], variables, inherited)
+        return _fork_and_exec(program.path, arguments, variables, inherited, tracer)
     except OSError as error:
         raise cannot_run(words[0], error) from None
 
 
-def _fork_and_exec(path: bytes, arguments: list[bytes], variables: dict[bytes, bytes], inherited: Inherited) -> int:
-    """Raises OSError with the exec's own error."""
+def _fork_and_exec(
+    path: bytes, arguments: list[bytes], variables: dict[bytes, bytes], inherited: Inherited, tracer: Tracer | None
+) -> int:
+    """Raises OSError with the exec's own error, Refusal with the tracer's."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, the program's end would go unseen
     hear, tell = os.pipe()  # both close on exec
     pid = os.fork()
@@ -104,15 +108,37 @@ def _fork_and_exec(path: bytes, arguments: list[bytes], variables: dict[bytes, b
             if signal.SIGCHLD in inherited.ignored:
                 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, inherited.blocked)
-            os.execve(path, arguments, variables)
+            if tracer is not None:
+                tracer.launch()
+            _exec(path, arguments, variables)
         except OSError as error:
             os.write(tell, b"%d" % (error.errno or errno.ENOEXEC))
+        except Refusal as refusal:
+            os.write(tell, TRACER_REFUSED + os.fsencode(refusal.what))
         finally:
             os._exit(NOT_FOUND)
     os.close(tell)
-    failed = os.read(hear, 16)
+    failed = os.read(hear, 4096)
     os.close(hear)
     if failed:
         os.waitpid(pid, 0)
+        if failed.startswith(TRACER_REFUSED):
+            raise cannot_trace(os.fsdecode(arguments[0]), os.fsdecode(failed[1:]))
         raise OSError(int(failed), os.strerror(int(failed)), path)
     return pid
+
+
+def _exec(path: bytes, arguments: list[bytes], variables: dict[bytes, bytes]) -> None:
+    """Exec as execvp does: a file that the kernel cannot run is the shell's. Raises OSError."""
+    try:
+        os.execve(path, arguments, variables)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    os.execve(b"/bin/sh", [b"sh", path, *arguments[1:]], variables)
+
+
+def cannot_trace(name: str, why: str) -> Refusal:
+    """The tracer's words for why *name* cannot be traced, and what may help."""
+    try_ = "--engine preload, where system calls and a program's own functions are not asked for"
+    return Refusal(f"cannot trace {name}", "", why, try_)

@@ -1,7 +1,8 @@
 """The program's life as wc-run sees it: its end, its stops, and the signals that wc-run gets meanwhile.
 
-Called by live.py in its loop. All signals that matter are blocked (launch.block_signals) and taken one by one with
-sigtimedwait, which is also how wc-run sleeps: no handler runs anywhere, nothing is lost between a look and a sleep.
+Called by live.py in its loop; attached.py is its like for processes that ran before. All signals that matter are
+blocked (launch.block_signals) and taken one by one with sigtimedwait, which is also how wc-run sleeps: no handler runs
+anywhere, nothing is lost between a look and a sleep.
 
     SIGINT, SIGQUIT   not for us: a terminal sends them to the program as well; once it has ended, they mean hurry up
     SIGTERM, SIGHUP   passed on to the program (but for what the terminal sent to both); wc-run goes on draining

@@ -1,4 +1,4 @@
-"""A run, from its program's start to its end: drain, show, account, clean up.
+"""A run, from its program's start to its end: drain, show, account, clean up; with -p, from attaching to letting go.
 
 Called by run.py once the program runs; everything heavy is imported here. Rules: the drain never waits for formatting,
 nor for whoever reads our output; wc-run ends with its program, and names what still runs; the session directory is
@@ -13,7 +13,7 @@ import atexit
 import os
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wc_intercept.generator.errors import UserError, our_bug
 
@@ -22,17 +22,22 @@ from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
 from .filter import Filter
-from .inherited import descriptor_paths
+from .inherited import descriptor_paths, descriptor_paths_of
 from .life import Life, die_as
 from .log import Log
 from .machine import Native
 from .options import Options
 from .recording import Recording
+from .refusal import OWN_ERROR
 from .render import Look, Output
 from .session import SessionDirectory
 from .sight import Sight
 from .spool import NOT_WRITTEN, Spool
 from .told import accounting_lines
+
+if TYPE_CHECKING:
+    from .attached import Attached
+    from .tracer import Tracer
 
 LOST = 124
 
@@ -63,7 +68,7 @@ class Nowhere:
 class Lines:
     """Text or JSON lines: spooled, formatted behind the drain."""
 
-    def __init__(self, spool: Spool, life: Life) -> None:
+    def __init__(self, spool: Spool, life: Life | Attached) -> None:
         self._spool = spool
         self._life = life
         self.failed = False
@@ -87,24 +92,41 @@ class Lines:
             raise our_bug("the formatter failed: the output is not complete", why=f"its wait status is {status}")
 
 
-def follow(given: Options, session: SessionDirectory, log: Log, pid: int, output: int) -> int:
-    """Follow the program *pid* to its end and return the exit status to leave with; a fatal signal is raised again."""
-    life = Life(pid)
+def follow(
+    given: Options, session: SessionDirectory, log: Log, life: Life | Attached, output: int, tracer: Tracer | None
+) -> int:
+    """Follow the program to its end and return the exit status to leave with; a fatal signal is raised again."""
     drain = Drain(session)
+    run = _Run(given, session, log, life, drain, output, tracer)
     try:
-        lost = _Run(given, session, log, life, drain, output).to_the_end()
+        lost = run.to_the_end()
     finally:
         drain.close()
         session.remove()
+        if tracer is not None:
+            tracer.close()
         atexit._run_exitfuncs()  # neither a signal nor os._exit would: a shim without a cache is a temporary file
+    if run.untraced:
+        return OWN_ERROR
     return LOST if lost and given.strict and life.status == 0 else die_as(life.status)
 
 
 class _Run:
     def __init__(
-        self, given: Options, session: SessionDirectory, log: Log, life: Life, drain: Drain, output: int
+        self,
+        given: Options,
+        session: SessionDirectory,
+        log: Log,
+        life: Life | Attached,
+        drain: Drain,
+        output: int,
+        tracer: Tracer | None,
     ) -> None:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
+        self.tracer = tracer
+        self.untraced = False
+        """The tracer died, and the program with it (or, attached to, went on alone)."""
+        self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
         self.failed = False
         self.sink: Sink = Nowhere()
@@ -118,16 +140,23 @@ class _Run:
         look = look_of(self.given, output)
         if self.given.format == "wc":
             meta = {"program": self.given.program, "pid": self.life.pid, "directory": _directory()}
-            meta["descriptors"] = descriptor_paths()
+            meta["descriptors"] = self._inherited().get(self.life.pid, {})
             return Recording(output, self.given.output or "", self.session, clock, look, meta)
         shown = Output(look, self.drain.manifest, clock, output)
-        shown.inherit(self.life.pid, descriptor_paths())
+        for pid, paths in self._inherited().items():
+            shown.inherit(pid, paths)
         return Lines(Spool(shown, self.session.beat, self._leave), self.life)
 
+    def _inherited(self) -> dict[int, dict[int, str]]:
+        """What is behind the descriptors that processes begin with, by pid."""
+        if self.given.attach:
+            return {pid: descriptor_paths_of(pid) for pid in self.given.attach}
+        return {self.life.pid: descriptor_paths()}
+
     def _tell_unseen(self) -> None:
-        if not self.drain.programs and not self.session.get("no_segment"):
-            self.log.line(f"{self.given.program[0]} ran without the shim: nothing of it was seen")
-        if self.given.follow != "none":
+        if not self.drain.programs and not self.session.get("no_segment") and not self.tracer:
+            self.log.line(f"{self.name} ran without the shim: nothing of it was seen")
+        if self.given.follow != "none" and not self.tracer:
             for line in self.sight.lost(self.drain.programs):
                 self.log.line(line)
 
@@ -140,6 +169,7 @@ class _Run:
         """Follow the program and return how many calls were lost, at least 1 when not all could be written."""
         self._warn_uncovered()
         self._drain_while_running()
+        self._hear()
         self.session.close()
         for chunks in self.drain.finish():
             self._take(chunks)
@@ -157,12 +187,30 @@ class _Run:
         life = self.life
         while not life.ended or (self.given.wait_all and self._others_run()):
             self._take(self.drain.poll())
+            self._hear()
             self._answer_requests()
             self._repeat_warnings()
             if life.stopped_by:
                 self.sink.tick(time.monotonic_ns())
                 life.stop_with_it()
             life.wait(self.drain.delay)
+
+    def _hear(self) -> None:
+        """Repeat what the tracer has to say, and notice its death: it says goodbye otherwise."""
+        tracer = self.tracer
+        if tracer is None:
+            return
+        for word, rest in tracer.hear():
+            if word == "warn":
+                self.log.warn(rest)
+            elif word == "error":
+                self.log.fail(UserError(rest))
+            elif word == "exit" and self.given.attach:
+                self.log.note(f"process {rest.partition(' ')[0]} has ended")
+        if tracer.gone and not tracer.ended and not self.untraced:
+            self.untraced = True
+            goes_on = "the process goes on untraced" if self.given.attach else "the program was ended with it"
+            self.log.fail(UserError(f"the tracer died: {goes_on}", why=tracer.why_gone()))
 
     def _take(self, chunks: Sequence[Chunk]) -> None:
         try:
@@ -210,10 +258,13 @@ class _Run:
                 self.log.line(line)
         self._tell_unseen()
         still = [pid for pid in self.drain.pids() if pid != self.life.pid]
-        if still:
+        if still and not self.given.attach:
             names = ", ".join(f"{pid} ({_name(pid)})" for pid in still[:10])
             self.log.line(f"still running, no longer recorded: {names}" + (" ..." if len(still) > 10 else ""))
-        self.log.note(f"ended: {self.given.program[0]}, wait status {self.life.status}")
+        if self.given.attach:
+            self.log.note(f"let go of {self.name}" if _runs(self.life.pid) else f"{self.name} has ended")
+        else:
+            self.log.note(f"ended: {self.name}, wait status {self.life.status}")
 
 
 def look_of(given: Options, output: int) -> Look:
@@ -241,6 +292,10 @@ def _directory() -> str:
         return os.getcwd()
     except OSError:
         return ""  # it has been removed
+
+
+def _runs(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 def _name(pid: int) -> str:

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from .refusal import Refusal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .engine import Engine
+
 HELP = "wc-run --help"
 FORMATS = ("text", "jsonl", "wc")
 ENGINES = ("auto", "preload", "ptrace")
@@ -46,7 +50,9 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--ring-size",), "ring_size", "SIZE", "of each thread's ring, as 256KiB or 4MiB"),
     (("--engine",), "engine", "|".join(ENGINES), "how calls are caught"),
     (("-l",), "l", "", "--engine preload"),
-    (("-p",), "attach", "PID", "attach to a running process (not built yet)"),
+    (("-p", "--attach"), "attach", "PID*", "attach to a running process (may be repeated); ^C lets it go"),
+    (("--no-pin",), "no_pin", "", "with a tracer: leave the program on any processor"),
+    (("--explain",), "explain", "", "say which engine serves what, and why; run nothing"),
     (("-v", "--verbose"), "verbose", "", "say what is done: session, shim, coverage, accounting"),
     (("-V", "--version"), "version", "", "print the version"),
     (("-h", "--help"), "help", "", "print this"),
@@ -82,9 +88,11 @@ class Options:
         self.wait_all = False
         self.on_full: str | None = None
         self.ring_size: int | None = None
-        self.engine = "auto"
+        self.engine: Engine = "auto"
         self.l = False
-        self.attach: str | None = None
+        self.attach: list[int] = []
+        self.no_pin = False
+        self.explain = False
         self.verbose = False
         self.version = False
         self.help = False
@@ -157,6 +165,8 @@ def _store(options: Options, row: tuple[tuple[str, ...], str, str, str], name: s
         raise Refusal(f"{name} {value}: not one of {', '.join(CHOICES[attribute])}", try_=HELP)
     if attribute == "path":
         options.path.append(value)
+    elif attribute == "attach":
+        options.attach += [_number(name, word) for word in value.replace(",", " ").split() or [value]]
     elif attribute == "string_limit":
         options.string_limit = _number(name, value)
     elif attribute == "ring_size":
@@ -192,11 +202,17 @@ def _original(options: Options) -> None:
 
 
 def _refuse(options: Options) -> None:
-    """Options that are known and not built yet, and combinations that make no sense."""
-    if options.attach is not None:
-        raise Refusal("-p is not built yet", "", "attaching to a running process needs the ptrace engine")
-    if options.engine == "ptrace":
-        raise Refusal("--engine ptrace is not built yet", try_="--engine preload")
+    """Combinations that make no sense."""
+    other = "--preload" if options.preload is not None else "--engine preload" if options.engine == "preload" else ""
+    if options.attach and other:
+        raise Refusal(f"-p and {other} exclude each other", "", "nothing can be preloaded into a running program",
+                      "-c CONFIG or --trace LIST")  # fmt: skip
+    if options.attach and options.program:
+        raise Refusal("-p and a program exclude each other", f"-p {options.attach[0]} ... {options.program[0]}",
+                      try_="wc-run twice")  # fmt: skip
+    if options.engine == "ptrace" and options.preload is not None:
+        raise Refusal("--engine ptrace and --preload exclude each other", "", "a shim is what --engine preload runs",
+                      "-c CONFIG, with the config that the shim was made from")  # fmt: skip
     if options.format == "wc" and options.output is None:
         try_ = "wc-run --format wc -o trace.wc ..."
         raise Refusal("--format wc needs -o FILE", "", "recorded cells are no text", try_)
@@ -220,8 +236,9 @@ def usage() -> str:
         "Usage: wc-run --preload SHIM [options] PROGRAM [argument...]",
         "       wc-run -c CONFIG [options] PROGRAM [argument...]",
         "       wc-run --trace LIST [options] PROGRAM [argument...]",
+        "       wc-run -c CONFIG | --trace LIST [options] -p PID",
         "",
-        "Runs PROGRAM and shows the library calls that it makes, typed and timed.",
+        "Runs PROGRAM and shows the library and system calls that it makes, typed and timed.",
         "",
     ]
     for spellings, _, value, text in TABLE:

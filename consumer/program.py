@@ -180,6 +180,16 @@ def _no_new_privileges() -> bool:
         return False
 
 
+def why_not_traceable(program: Program) -> tuple[str, str] | None:
+    """Return why the tracer cannot read what *program* calls, and what to try; None if it can."""
+    if program.machine == 0:
+        return None  # exec will say what it is
+    if program.bits != 64 or program.machine != EM_OF_MACHINE["x86_64"]:
+        theirs = EM_NAMES.get(program.machine, f"machine {program.machine}")
+        return f"it is a {program.bits}-bit {theirs} program: the tracer is for x86_64", "a build of it for x86_64"
+    return None
+
+
 def why_not_preloadable(program: Program) -> tuple[str, str] | None:
     """Return why a shim for this machine's libc cannot be preloaded into *program*, and what to try; None if it can."""
     if program.machine == 0:

@@ -1,4 +1,4 @@
-"""wc-run: runs a program under a shim and shows its calls. Entry point of the command, up to the program's start.
+"""wc-run: runs a program under a shim, a tracer or both, and shows its calls. The command, up to the program's start.
 
 Started by native/wc_run.c. Rules: the program is exec'd within 40 ms, so that nothing heavy is imported before (os, the
 ELF reader, the session); whatever can be refused is refused before anything runs; errors are printed here and nowhere
@@ -15,7 +15,7 @@ import sys
 from wc_intercept.generator.errors import UserError, text
 
 from . import abi_fields as abi
-from . import launch, options
+from . import engine, launch, options
 from .inherited import Inherited, occupy_standard_descriptors, read
 from .log import TOOL, Log, say
 from .machine import Native, choose_clock
@@ -24,8 +24,14 @@ from .refusal import OWN_ERROR, Refusal
 from .session import SessionDirectory, SessionOptions
 from .settings import Settings
 from .settings import read as read_settings
-from .shim import read_manifest
 from .signals import calls as signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .attached import Attached
+    from .built import Made
+    from .life import Life
+    from .tracer import Tracer
 
 MOST_STRING = 4096
 POLICIES = {"block": abi.BLOCK, "drop": abi.DROP, "overwrite": abi.OVERWRITE}
@@ -53,34 +59,101 @@ def _main(words: list[str], inherited: Inherited) -> int:
         from .version import version
 
         return _print(f"wc-run (wc-intercept) {version()}\n")
-    if not given.program:
+    if not given.program and not given.attach:
         raise Refusal("no program to run", try_="wc-run --trace open,read ls    (wc-run --help for more)")
-    status = run(given, inherited)
+    status = attach(given) if given.attach else run(given, inherited)
     # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
     os._exit(status)
 
 
 def run(given: options.Options, inherited: Inherited) -> int:
     """Run the program that *given* names to its end and return the exit status to leave with."""
-    program = launch.resolve(given.program[0], inherited.environment)
-    launch.check_preloadable(given.program[0], program)
-    shim = choose_shim(given, program)
-    stored = read_manifest(shim)
-    settings = read_settings(stored[2])
-    override(settings, given)
-    log = Log(settings.logger, given.verbose)
-    output = open_output(given.output)
-    session = SessionDirectory.create(shim, stored, session_options(settings, given))
-    try:
-        pid = start(given, inherited, program, settings, session, log)
-    except BaseException:
-        session.remove()
-        raise
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, not the program's: no thread is to wait for nothing
-    with Pulse(session):
-        from .live import follow  # the program runs: from here on imports cost nobody
+    name = given.program[0]
+    program = launch.resolve(name, inherited.environment)
+    chosen = engine.choose(given.engine, given.preload is not None, name, program)
+    made = make(given, chosen, os.fsdecode(program.image))
+    if given.explain:
+        return explain(made, chosen, name, program)
+    with Run(given, made) as this:
+        if made.plan and program.privileged and os.geteuid() != 0:
+            why = f"it is {program.privileged}: the kernel grants that to no program that its own user traces"
+            this.log.warn(f"{name} runs without the privileges of its file", "", why, "wc-run as that user")
+        pid = start(this, inherited, program)
+        from .life import Life
 
-        return follow(given, session, log, pid, output)
+        return this.follow(Life(pid))
+
+
+def attach(given: options.Options) -> int:
+    """Attach to the processes of -p, until they end or somebody interrupts, and return the exit status."""
+    from . import attached
+
+    name = "process " + ", ".join(map(str, given.attach))
+    made = make(given, "ptrace", attached.program_of(given.attach))
+    if given.explain:
+        return explain(made, "ptrace", name, None)
+    launch.block_signals()
+    with Run(given, made) as this:
+        assert this.tracer is not None
+        if this.tracer.plan.functions:
+            this.log.line("until it is let go, its code has breakpoints: it would not survive a kill -9 of wc-tracer")
+        life = attached.attach(given.attach, this.tracer)
+        this.log.note(f"attached to {name}, session {this.session.path}")
+        return this.follow(life)
+
+
+class Run:
+    """What every run has: settings, log, output, session, and a tracer where the plan wants one."""
+
+    def __init__(self, given: options.Options, made: Made) -> None:
+        self.given, self.made = given, made
+        stored = made.manifest()
+        self.settings = read_settings(stored[2])
+        override(self.settings, given)
+        self.log = Log(self.settings.logger, given.verbose)
+        self.output = open_output(given.output)
+        asked = session_options(self.settings, given)
+        self.session = SessionDirectory.create(made.shim or None, stored, asked, made.plan or None)
+        self.tracer: Tracer | None = None
+
+    def start_tracer(self) -> Tracer | None:
+        """Start the tracer, if the plan wants one. Raises Refusal."""
+        if not self.made.plan:
+            return None
+        from .tracer import Tracer
+
+        pin, handlers = not self.given.no_pin, bool(self.settings.handlers)
+        return Tracer.start(self.session, self.made.plan, beside=bool(self.made.shim), pin=pin, handlers=handlers)
+
+    def variables(self, inherited: Inherited, program: Program) -> dict[bytes, bytes]:
+        """Return the environment for *program*, with what is to be preloaded."""
+        preload = [launch.check_preload_path(self.session.shim_link)] if self.made.shim else []
+        if self.settings.preload:
+            preload.append(link_preload(self.session, self.settings.preload))
+        if program.asan and preload:
+            asan = os.fsdecode(program.asan)
+            self.log.line(f"{os.fsdecode(program.path)} uses AddressSanitizer: {asan} is loaded before the shim")
+        return launch.environment(inherited, self.session.path if self.made.shim else "", preload, program)
+
+    def __enter__(self) -> Run:
+        try:
+            self.tracer = self.start_tracer()
+        except BaseException:
+            self.session.remove()
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.session.remove()
+
+    def follow(self, life: Life | Attached) -> int:
+        """Follow what runs to its end; the program runs: from here on imports cost nobody."""
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, not the program's: no thread is to wait for nothing
+        with Pulse(self.session):
+            from .live import follow
+
+            return follow(self.given, self.session, self.log, life, self.output, self.tracer)
 
 
 class Pulse:
@@ -99,18 +172,25 @@ class Pulse:
         self._native.stop_heart()
 
 
-def choose_shim(given: options.Options, program: Program) -> str:
-    """Return the absolute path of the shim to preload, generating it if need be."""
+def make(given: options.Options, chosen: engine.Engine, program: str) -> Made:
+    """Return what is needed for the run, generated if need be; *program*: an ELF file, "" for several."""
+    from .built import Made, Wanted, absolute, made_for_config, made_for_list
+
     if given.preload is not None:
-        return os.path.abspath(given.preload)
+        return Made(absolute(given.preload), "", "")
     if given.config is None and given.trace is None:
         raise Refusal("nothing says what to intercept", try_="--preload SHIM, -c CONFIG or --trace LIST (see --help)")
-    from .built import shim_for_config, shim_for_list
-
-    path = os.fsdecode(program.image)
+    wanted = Wanted(program, chosen, given.follow == "all" and chosen == "auto")
     if given.config is not None:
-        return shim_for_config(given.config, path)
-    return shim_for_list(given.trace or "", path)
+        return made_for_config(given.config, wanted)
+    return made_for_list(given.trace or "", wanted)
+
+
+def explain(made: Made, chosen: engine.Engine, name: str, program: Program | None) -> int:
+    """Say which engine serves what, and run nothing."""
+    from wc_intercept.generator.manifest import decode
+
+    return _print(engine.explanation(decode(made.manifest()[2]), chosen, name, program))
 
 
 def override(settings: Settings, given: options.Options) -> None:
@@ -144,24 +224,13 @@ def open_output(path: str | None) -> int:
         raise Refusal(f"cannot write to {path}: {error.strerror}", "-o") from None
 
 
-def start(
-    given: options.Options,
-    inherited: Inherited,
-    program: Program,
-    settings: Settings,
-    session: SessionDirectory,
-    log: Log,
-) -> int:
+def start(run: Run, inherited: Inherited, program: Program) -> int:
     """Start the program and return its pid."""
-    preload = [launch.check_preload_path(session.shim_link)]
-    if settings.preload:
-        preload.append(link_preload(session, settings.preload))
-    if program.asan:
-        log.line(f"{given.program[0]} uses AddressSanitizer: {os.fsdecode(program.asan)} is loaded before the shim")
-    variables = launch.environment(inherited, session.path, preload, program)
+    words = run.given.program
+    variables = run.variables(inherited, program)
     launch.block_signals()
-    pid = launch.start(program, given.program, variables, inherited)
-    log.note(f"started {given.program[0]} as process {pid}, session {session.path}")
+    pid = launch.start(program, words, variables, inherited, run.tracer)
+    run.log.note(f"started {words[0]} as process {pid}, session {run.session.path}")
     return pid
 
 

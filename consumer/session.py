@@ -1,4 +1,4 @@
-"""The session directory: one run's control file, manifest, link to the shim, lock and segments.
+"""The session directory: one run's control file, manifest, links to shim and tracer's plan, lock and segments.
 
 Created by wc-run before the program is exec'd (so: os, fcntl and struct only), opened by wc-report SESSION when
 its consumer is dead. Rules: mode 0700; shared files are read and written by pread and pwrite, never mapped (a program
@@ -31,6 +31,7 @@ from .shim import ManifestHead, pack_manifest, parse_manifest
 KEEP_SECONDS = 3600.0
 PREFIX = "wc-"
 SHIM_LINK = "shim.so"
+PLAN_LINK = "plan"
 HANDLERS_LINK = "handlers.so"
 WARNINGS = "warnings"
 MOST_WARNING_BYTES = 16384
@@ -77,9 +78,16 @@ class SessionDirectory:
 
     @classmethod
     def create(
-        cls, shim: str | os.PathLike[str], stored: Stored, options: SessionOptions | None = None
+        cls,
+        shim: str | os.PathLike[str] | None,
+        stored: Stored,
+        options: SessionOptions | None = None,
+        plan: str | os.PathLike[str] | None = None,
     ) -> SessionDirectory:
-        """Make a session for *shim*, whose manifest is *stored*. Raises UserError where none can be made."""
+        """Make a session for *shim*, for a tracer with *plan*, or for both. Raises UserError where none can be made.
+
+        *stored* is the manifest that both share.
+        """
         options = options or SessionOptions()
         manifest = pack_manifest(*stored)
         root, given = choose_root(stored[0].targets, len(manifest), options)
@@ -87,7 +95,9 @@ class SessionDirectory:
         try:
             os.mkdir(path, 0o700)
             lock = _take_lock(path)
-            os.symlink(os.path.realpath(shim), os.path.join(path, SHIM_LINK))
+            for file, link in ((shim, SHIM_LINK), (plan, PLAN_LINK)):
+                if file is not None:
+                    os.symlink(os.path.realpath(file), os.path.join(path, link))
             handlers = read_settings(stored[2]).handlers
             if handlers:
                 os.symlink(handlers, os.path.join(path, HANDLERS_LINK))

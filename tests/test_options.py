@@ -43,6 +43,10 @@ def test_paths_add_up() -> None:
     assert parse("-P /a -P/b x").path == ["/a", "/b"]
 
 
+def test_processes_to_attach_to_add_up_as_straces_do() -> None:
+    assert parse("-p 12 -p13,14 --attach=15").attach == [12, 13, 14, 15]
+
+
 def test_the_originals_e_names_the_program() -> None:
     found = parse("-e ./prog -c config.json -l")
     assert (found.program, found.config, found.engine) == (["./prog"], "config.json", "preload")
@@ -59,8 +63,11 @@ def test_straces_e_trace_is_trace() -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("-p 12", "-p is not built yet"),
-        ("--engine ptrace x", "--engine ptrace is not built yet"),
+        ("-p 12 x", "-p and a program exclude each other"),
+        ("-p twelve", "-p twelve: not a number"),
+        ("-p 12 --preload a.so", "-p and --preload exclude each other"),
+        ("-p 12 -l", "-p and --engine preload exclude each other"),
+        ("--engine ptrace --preload a.so x", "--engine ptrace and --preload exclude each other"),
         ("--engine other x", "--engine other: not one of auto, preload, ptrace"),
         ("--format wc x", "--format wc needs -o FILE"),
         ("--format xml x", "--format xml: not one of text, jsonl, wc"),
