@@ -191,7 +191,7 @@ void wct_resume(struct wct_tracee *tracee); /* flush registers; PTRACE_CONT, _SY
 int wct_wait_for(struct wct_tracee *tracee);
 
 void wct_on_fork(struct wct_tracee *parent, pid_t child, int event); /* FORK, VFORK, CLONE */
-void wct_on_exec(struct wct_tracee *tracee, pid_t former);
+void wct_on_exec(pid_t pid, pid_t former); /* the thread `former` of pid has become its leader and only one */
 void wct_on_exit(struct wct_tracee *tracee, int status);
 void wct_on_signal(struct wct_tracee *tracee, int number);
 void wct_on_syscall(struct wct_tracee *tracee, bool by_filter);
@@ -280,7 +280,9 @@ bool wct_handler_enter(struct wct_tracee *tracee, const struct wct_symbol *symbo
 void wct_handler_exit(struct wct_tracee *tracee, const struct wct_symbol *symbol);
 
 void wct_pin(struct wct_process *process);   /* one thread, no children: share our processor */
-void wct_unpin(struct wct_process *process); /* for good: its first clone or fork */
+void wct_unpin(struct wct_process *process); /* for good: it is let go */
+/* A pinned process got a thread or child, which has not run yet: both get their own mask back, for good. */
+void wct_pin_fork(struct wct_process *parent, pid_t child);
 /* sched_setaffinity, sched_getaffinity by a pinned tracee: at entry its own mask is put back, at exit it is pinned again. */
 bool wct_pin_is_affinity(long number);
 void wct_pin_affinity_enter(struct wct_tracee *tracee);
