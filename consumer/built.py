@@ -93,7 +93,7 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
         from wc_intercept.generator.errors import UserError
 
         try:
-            found = note.keep(_located(parse(config_of_list(names, wanted.engine), "--trace")), [])
+            found = note.keep(_located(parse(config_of_list(names), "--trace")), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
@@ -115,37 +115,22 @@ def _located(config: Config) -> Config:
     return replace(config, funcs=tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs))
 
 
-def config_of_list(names: str, engine: Engine = "preload") -> str:
+def config_of_list(names: str) -> str:
     """Return the config that ``--trace open,%memory,fn:read,sys:futex`` stands for.
 
-    Where everything is traced (engine ptrace: also a static program, or one that runs already), a plain name means
-    system calls, as strace's do, and a function only where no system call has or does what the name says.
+    Which plain names mean system calls depends on the engine: generator/build.py decides.
     """
     funcs, calls = [], []
     for name in names.split(","):
         if not name or any(sign in name for sign in '"\\') or not name.isprintable():
             raise Refusal(f"--trace {names}: {name!r} is no name", try_="--trace open,read,%memory")
-        kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
-        found = _system_calls(plain, kind) if kind == "sys" or (engine == "ptrace" and not kind) else []
-        calls += found
-        if not found:
-            funcs.append(f'{{"{"set" if plain.startswith("%") else "func_name"}": "{plain}"}}')
-    if not calls:
-        return '{"funcs": [' + ", ".join(funcs) + "]}"
-    listed = ", ".join(f'{{"syscall_id": "{call}"}}' for call in dict.fromkeys(calls))
-    return '{"funcs": [' + ", ".join(funcs) + '], "syscalls": [' + listed + "]}"
-
-
-def _system_calls(name: str, kind: str) -> list[str]:
-    """Return the system calls that *name* means: itself, those that do what the function does, a glob's or a set's."""
-    from wc_intercept.generator.syscalls import select, stands_for
-
-    if name == "*":
-        return ["*"]
-    found = list(select(name)) if kind == "sys" else [*(stands_for(name) or select(name))]
-    if not found and kind == "sys":
-        raise Refusal(f"--trace sys:{name}: no such system call", try_="a name, a number, a glob or a %set of them")
-    return found
+        if name.startswith("sys:"):
+            calls.append(f'{{"syscall_id": "{name[4:]}"}}')
+        else:
+            key = "set" if name.startswith("%") else "func_name"
+            funcs.append(f'{{"{key}": "{name.removeprefix("fn:")}"}}')
+    syscalls = ', "syscalls": [' + ", ".join(calls) + "]" if calls else ""
+    return '{"funcs": [' + ", ".join(funcs) + "]" + syscalls + "}"
 
 
 class Note:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import columns
+from . import abi, columns
 from .columns import Column
 from .decode import Batch
 from .errnos import errno_name
@@ -31,10 +31,9 @@ Cells = Sequence[int | str]
 class JsonLines:
     """Renders batches. events: lines for what is not a call as well."""
 
-    def __init__(self, events: bool = False, engine: str = "preload") -> None:
+    def __init__(self, events: bool = False) -> None:
         self.events = events
-        self._engine = quoted(engine)
-        self._names: dict[tuple[str, str, str], str] = {}
+        self._names: dict[int, str] = {}
 
     def render(self, batches: Iterable[Batch]) -> bytes:
         """Return the lines of one chunk's *batches*; nothing for the first halves of calls."""
@@ -68,11 +67,14 @@ class JsonLines:
         return list(map(template.__mod__, zip(*inputs, strict=True)))
 
     def _called(self, batch: Batch) -> str:
-        key = (batch.target.name, batch.symbol.name, batch.target.kind)
-        if key not in self._names:
-            names = dict(zip(("func", "symbol", "kind"), map(_literal, key), strict=True))
-            self._names[key] = "".join(f'"{key}":{value},' for key, value in names.items())
-        return f'{self._names[key]}"engine":{self._engine},'
+        """Return the keys that say what was called, and who caught it."""
+        id, symbol = batch.layout.id, batch.symbol
+        if id not in self._names:
+            keys = {"func": batch.target.name, "symbol": None if symbol.shared else symbol.name}
+            keys |= {"kind": batch.layout.kind, "engine": symbol.engine}
+            words = ((key, "null" if value is None else _literal(value)) for key, value in keys.items())
+            self._names[id] = "".join(f'"{key}":{value},' for key, value in words)
+        return self._names[id]
 
 
 def _literal(name: str) -> str:
@@ -125,6 +127,8 @@ def _events(batch: Batch) -> list[str]:
     lines = []
     for time, row in zip(batch.time.tolist(), rows, strict=True):
         keys = {"event": EVENT_NAMES[batch.kind], "time": time, "pid": batch.pid, "tid": batch.tid}
+        if batch.kind == abi.CONTROL_SEEN:
+            keys["func"] = batch.target.name
         keys |= dict(zip(names, row, strict=True))
         if "reason" in keys:
             keys["reason"] = REASONS.get(keys["reason"])

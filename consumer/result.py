@@ -41,7 +41,7 @@ def result_of(layout: Layout, rows: Rows) -> Result:
     error = rows.data["error"]
     if value is None or value.dtype.kind == "f":
         return Result(value, None, np.zeros(count, bool), np.zeros(count, np.int32))
-    if layout.target.kind == "syscall":
+    if layout.kind == "syscall":
         return _syscall(value)
     failed = _failed(rule, value)
     if rule.fail == "errno":

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from wc_intercept.generator.manifest import Manifest
 
-from . import columns
+from . import abi, columns
 from .columns import Array, Column
 from .decode import Batch
 from .descriptors import Descriptors
@@ -118,12 +118,12 @@ class TextLines:
     def _calls(self, batch: Batch) -> list[str]:
         args = self._arguments(batch)
         if batch.unfinished:
-            return [f"{batch.target.name}({line} <unfinished ...>" for line in args.lines(unfinished=True)]
+            return [f"{_name(batch)}({line} <unfinished ...>" for line in args.lines(unfinished=True)]
         inputs, returned = [*args.inputs], "?"
         if batch.returned:
             inputs.append(self._returns(batch))
             returned = "%s"
-        template = f"{_literal(batch.target.name)}({args.template}) = {returned}"
+        template = f"{_literal(_name(batch))}({args.template}) = {returned}"
         if self._durations and batch.returned:
             inputs.append(_durations(batch.duration))
             template += "%s"
@@ -199,7 +199,8 @@ class TextLines:
         """Lines of PROCESS, THREAD, LOST and CONTROL_SEEN records."""
         names = [name for name, _ in batch.columns]
         rows = zip(*(values(column) for _, column in batch.columns), strict=True)
-        return [_event(EVENT_NAMES[batch.kind], dict(zip(names, row, strict=True))) for row in rows]
+        name = batch.target.name if batch.kind == abi.CONTROL_SEEN else EVENT_NAMES[batch.kind]
+        return [_event(name, dict(zip(names, row, strict=True))) for row in rows]
 
     def _in_halves(self, shown: list[Batch]) -> tuple[list[int], list[int], list[str]]:
         """Return thread, time and text of a chunk's lines when calls have two halves, or a line is held back."""
@@ -214,7 +215,7 @@ class TextLines:
 
     def _half_lines(self, batch: Batch) -> list[str]:
         args = self._arguments(batch)
-        name = batch.target.name
+        name = _name(batch)
         keys = _keys(batch)
         if batch.part == "entered":
             known = _known(batch, self._hidden(batch))
@@ -257,6 +258,11 @@ class Arguments:
             template += ", "
         template = template.removeprefix(", ") if start else template
         return list(map(template.__mod__, zip(*inputs, strict=True))) if inputs else [template] * self.rows
+
+
+def _name(batch: Batch) -> str:
+    """Return what a call is shown as: a system call is itself, even where a function's name asked for it."""
+    return batch.symbol.name if batch.layout.kind == "syscall" else batch.target.name
 
 
 def _literal(name: str) -> str:
