@@ -32,7 +32,7 @@ MARK changes the proof:
 [LENGTH] is in bytes (lengths.py has the grammar): without it one pointee, with it as many as fit; a string's limit.
 "of KIND" is the meaning of what is pointed to: a value's kind, or sockaddr, sigset, bytes (not the C type's members);
 of an outstr, pointer: what is written is the address of the string (getline's lineptr).
-"if LENGTH": only when that is positive (fgets' s if ret).
+"if LENGTH": only when that is positive (fgets' s if ret, futex's timeout if its operation has one).
 
 A line "%set %set:" gives sets to all lines behind it, "%:" to none. "%set += NAME..." puts functions in a set without
 annotating them. Names of flags and enums are listed in table/names.py; their values come from the headers.
@@ -137,7 +137,7 @@ def parse_line(line: str, sets: tuple[str, ...] = ()) -> list[Annotation]:
 
 
 def _params(text: str) -> Iterator[tuple[str, Role]]:
-    for part in _split(text):
+    for part in split(text):
         name, _, role = part.partition(":")
         if name == "...":
             return
@@ -146,7 +146,7 @@ def _params(text: str) -> Iterator[tuple[str, Role]]:
         yield name, parse_role(role)
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
     """Return the parts between top-level commas."""
     parts, depth = [""], 0
     for character in text:
@@ -231,7 +231,10 @@ class Constants(Protocol):
 
 def resolve(headers: Constants, sets: Iterable[str] = NAME_SETS) -> dict[str, Names]:
     """Return the named *sets* with the values that *headers* give; names that they lack are left out."""
-    return {name: _resolve_set(*NAME_SETS[name], _with_kernel(name, headers)) for name in sorted(sets)}
+    wanted = sorted(sets)
+    kernel = _kernel_headers(frozenset(KERNEL_HEADERS).intersection(wanted))
+    both = _Both(headers, kernel) if kernel is not None else headers
+    return {name: _resolve_set(*NAME_SETS[name], both if name in KERNEL_HEADERS else headers) for name in wanted}
 
 
 class _Both:
@@ -245,14 +248,14 @@ class _Both:
         return self.second.constant(name) if value is None else value
 
 
-def _with_kernel(name: str, headers: Constants) -> Constants:
-    if name not in KERNEL_HEADERS:
-        return headers
+def _kernel_headers(sets: frozenset[str]) -> Constants | None:
+    """Return the constants of the kernel's headers that *sets* need, read together; None when they need none."""
+    if not sets:
+        return None
     from .headers import Headers  # only here: they cost what all of libc's constants cost
 
-    wanted = KERNEL_HEADERS[name].split()
-    text = "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in wanted)
-    return _Both(headers, Headers.of_text(text))
+    wanted = dict.fromkeys(header for name in sorted(sets) for header in KERNEL_HEADERS[name].split())
+    return Headers.of_text("".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in wanted))
 
 
 def names_of(annotation: Annotation) -> frozenset[str]:
