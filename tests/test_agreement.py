@@ -69,7 +69,7 @@ print(os.wait()[1], os.read(read, 100))
 SQL = """
 create table t(a integer primary key, b text);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 500) insert into t select i, hex(i) from n;
-create index u on t(b); select count(*), sum(a) from t where b like '3%'; vacuum; delete from t where a % 3 = 0; .tables
+create index u on t(b); select count(*), sum(a) from t where b like '3%'; vacuum; delete from t where a % 3 = 0; select name from sqlite_master
 """
 
 

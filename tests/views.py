@@ -118,7 +118,7 @@ def join_restarts(calls: Iterable[Call]) -> list[Call]:
         if open_ and call.name in (open_[-1][1], "restart_syscall"):
             place, name = open_.pop()
             done[place] = None
-            call = Call(name, call.result)  # noqa: PLW2901
+            call = Call(name, call.result)
         if isinstance(call.result, int) and call.result in RESTARTS:
             open_.append((len(done), call.name))
             done.append(call)

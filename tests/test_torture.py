@@ -1,0 +1,332 @@
+"""The tracer under load: many threads, storms of processes, stops, timers, and death at any moment.
+
+Rules: programs (tests/c/torture_*.c) say what they did, and the records must be exactly that; every wait is bounded; what
+a test started is gone when it ends. ``make soak`` runs the full counts.
+
+Absent on purpose: what records look like, and the shim's own torture (test_runtime_*.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BIN
+from views import lines_of, quiet
+
+Compile = Callable[..., Path]
+OWN = {"func_name": "work", "preload": False}
+SECONDS = 60.0
+"""More than anything here takes on a busy machine; a hang, for sure."""
+
+
+def config(tmp_path: Path, *functions: str, syscalls: tuple[str, ...] = ()) -> Path:
+    funcs = [{"func_name": name, "preload": False} for name in functions]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"funcs": funcs, "syscalls": [{"syscall_id": name} for name in syscalls]}))
+    return path
+
+
+def words(tmp_path: Path, *options: object) -> list[str]:
+    output = ["--format", "jsonl", "-o", tmp_path / "calls"]
+    return [str(word) for word in [BIN / "wc-run", "--engine", "ptrace", "-c", tmp_path / "config.json", *output, *options]]
+
+
+def traced(tmp_path: Path, *command: object) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
+    done = quiet([*words(tmp_path), *command])
+    assert 0 == done.returncode, done.stderr
+    return done, lines_of(tmp_path / "calls")
+
+
+def numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split()]
+
+
+# --- what programs did is what is recorded ------------------------------------------------------------------------------
+
+
+def test_many_threads_and_recursion_and_longjmp(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """Each thread's calls are its own; those that a longjmp left have no result."""
+    threads, each = 64, 2000 if soak else 50
+    config(tmp_path, "work", syscalls=("getppid",))
+    done, calls = traced(tmp_path, compile_c("torture_threads.c", "-pthread"), threads, each)
+    entered, returned = numbers(done.stdout)
+    work = [call for call in calls if call["func"] == "work"]
+    assert entered == len(work)
+    assert returned == sum(call["ret"] is not None for call in work)
+    assert all(call["ret"] in (None, call["args"]["number"] + call["args"]["level"]) for call in work)
+    assert {each} == set(Counter(call["tid"] for call in calls if call["func"] == "getppid").values())
+    assert {3 * each} == set(Counter(call["tid"] for call in work).values())
+    assert threads == len({call["tid"] for call in work})
+
+
+def test_a_storm_of_processes(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """fork, vfork, posix_spawn, clone with and without shared memory."""
+    width, depth = (6, 4) if soak else (5, 3)
+    config(tmp_path, "work", syscalls=("exit_group",))
+    done, calls = traced(tmp_path, compile_c("torture_forks.c"), width, depth)
+    processes, works = numbers(done.stdout)
+    ends = Counter(call["pid"] for call in calls if call["func"] == "exit_group")
+    assert (processes, {1}) == (len(ends), set(ends.values()))
+    assert works == sum(call["func"] == "work" for call in calls)
+    assert ends.keys() == {call["pid"] for call in calls if call["func"] == "work"}
+
+
+def test_exec_by_threads_that_are_not_the_first(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """The new image has the process's id, and its own breakpoints; the others' calls end unfinished."""
+    images = 200 if soak else 15
+    config(tmp_path, "work", syscalls=("execve",))
+    done, calls = traced(tmp_path, compile_c("torture_execs.c", "-pthread"), images)
+    first, last = numbers(done.stdout)
+    assert first == last
+    assert images + 1 == sum(call["func"] == "execve" and call["ret"] == 0 for call in calls)
+    work = [call for call in calls if call["func"] == "work"]
+    assert list(range(images, -1, -1)) == [call["args"]["number"] for call in work]
+    assert {first} == {call["pid"] for call in calls} == {call["tid"] for call in work}
+
+
+def test_stops_and_continuations(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """SIGSTOP stops the group, its parent sees it; SIGCONT sets it going; no signal is lost on the way."""
+    rounds = 500 if soak else 25
+    config(tmp_path, syscalls=("getppid",))
+    done, calls = traced(tmp_path, compile_c("torture_stops.c", "-pthread"), rounds)
+    assert [rounds, rounds, 2 * rounds, 2 * rounds] == numbers(done.stdout)
+    assert 4 <= len({call["tid"] for call in calls} | {0})
+
+
+def test_timers_of_ten_kilohertz(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """Signals arrive at breakpoints, in slots and in system calls: none is lost, and every call is recorded once."""
+    calls_of_work = 100_000 if soak else 4_000
+    config(tmp_path, "work", "inside", syscalls=("getppid", "rt_sigreturn"))
+    done, calls = traced(tmp_path, compile_c("torture_timers.c", "-lrt"), calls_of_work)
+    alarms, handled, queued, sent, _ = numbers(done.stdout)
+    found = Counter(call["func"] for call in calls)
+    assert sent == queued
+    assert alarms + handled > 20
+    assert (calls_of_work, calls_of_work) == (found["work"], found["getppid"])
+    assert alarms + handled + queued == found["inside"] == found["rt_sigreturn"]
+    assert [] == [call for call in calls if call["func"] == "work" and call["ret"] != 2 * call["args"]["number"]]
+
+
+def test_a_child_that_is_not_followed_has_no_breakpoint_in_it(tmp_path: Path, compile_c: Compile) -> None:
+    config(tmp_path, "work", "printf")
+    done = quiet([*words(tmp_path, "--follow", "none"), compile_c("torture_text.c")])
+    assert (0, "0\n") == (done.returncode, done.stdout)
+    assert 1 == sum(call["func"] == "work" for call in lines_of(tmp_path / "calls"))
+
+
+def test_breakpoints_are_in_the_code_of_the_traced(tmp_path: Path, compile_c: Compile) -> None:
+    """So that the test above means something."""
+    config(tmp_path, "work")
+    done = quiet([*words(tmp_path), compile_c("torture_text.c"), "self"])
+    assert (0, True) == (done.returncode, 1 <= int(done.stdout))
+
+
+# --- death at any moment -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(tmp_path: Path, compile_c: Compile) -> Iterator[Path]:
+    """torture_busy under a name of its own, by which its processes are found; those are gone afterwards."""
+    program = tmp_path / "busy"
+    shutil.copy(compile_c("torture_busy.c", "-pthread"), program)
+    yield program
+    for pid in running(program):
+        os.kill(pid, signal.SIGKILL)
+
+
+def running(program: Path) -> list[int]:
+    """Return the processes of *program*."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(folder / "exe") == str(program):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def status_of(task: Path) -> dict[str, str]:
+    """Return /proc/.../status; nothing when it is gone."""
+    try:
+        lines = (task / "status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*"))
+
+
+def tracer_of(parent: int) -> int | None:
+    """Return the tracer that wc-run, process *parent*, has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        status = status_of(folder)
+        if status.get("Name") == "wc-tracer" and status.get("PPid") == str(parent):
+            return int(folder.name)
+    return None
+
+
+def eventually(what: Callable[[], Any], seconds: float = SECONDS) -> bool:
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """Return the status of wc-run, which ends soon."""
+    try:
+        return process.wait(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        pytest.fail("wc-run hangs")
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def works(pid: int) -> bool:
+    """Whether a process uses its processor, now."""
+
+    def ticks() -> int:
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[11:13]))
+
+    before = ticks()
+    return eventually(lambda: ticks() > before + 2, 20)
+
+
+def is_free(pid: int) -> bool:
+    """Whether no thread of a process is traced or stopped."""
+    found = [status_of(task) for task in tasks(pid)]
+    return all(status.get("TracerPid", "0") == "0" and status.get("State", "R")[0] not in "Tt" for status in found)
+
+
+def changed_code(pid: int) -> list[str]:
+    """Return where the machine code of a process is not that of the files it comes from."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            span, bits, offset, _, _, *path = line.split()
+            if "x" not in bits or not path or not path[0].startswith("/"):
+                continue
+            start, end_ = (int(word, 16) for word in span.split("-"))
+            memory.seek(start)
+            code = memory.read(end_ - start)
+            with open(path[0], "rb") as file:
+                file.seek(int(offset, 16))
+                original = file.read(end_ - start)
+            found += [f"{path[0]}+{at:#x}" for at, (a, b) in enumerate(zip(code, original, strict=False)) if a != b]
+    return found
+
+
+@pytest.mark.parametrize("victim", ["tracer", "program", "wc-run"])
+def test_sigkill_at_any_moment(tmp_path: Path, busy: Path, victim: str, soak: bool) -> None:
+    """Nothing hangs, and nothing stays behind: a launched program ends with its tracer, and goes on without wc-run."""
+    config(tmp_path, "work", syscalls=("getppid", "clone", "wait4"))
+    chance = random.Random(victim)
+    for _ in range(170 if soak else 8):
+        process = start([*words(tmp_path), str(busy)])
+        try:
+            kill_one(process, victim, busy, chance)
+            if victim == "wc-run":
+                assert all(map(goes_on_or_is_gone, running(busy)))
+                for pid in running(busy):
+                    os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: not running(busy)), [status_of(Path(f"/proc/{pid}")) for pid in running(busy)]
+            assert eventually(lambda: tracer_of(process.pid) is None), "the tracer stays behind"  # noqa: B023
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            assert process.stderr
+            process.stderr.close()
+
+
+def kill_one(process: subprocess.Popen[str], victim: str, program: Path, chance: random.Random) -> None:
+    """Kill it some time after it has come to be; see that wc-run ends as it should."""
+    found: dict[str, Callable[[], int | None]] = {
+        "tracer": lambda: tracer_of(process.pid),
+        "program": lambda: min(running(program), default=None),
+        "wc-run": lambda: process.pid if running(program) else None,
+    }
+    assert eventually(lambda: found[victim]() or process.poll() is not None)
+    time.sleep(chance.choice((0, chance.uniform(0, 0.05), chance.uniform(0, 0.4))))
+    pid = found[victim]()
+    assert pid, (process.poll(), process.stderr and process.stderr.read())
+    os.kill(pid, signal.SIGKILL)
+    status = ended(process)
+    assert status in {"tracer": (-9, 125), "program": (-9,), "wc-run": (-9,)}[victim], process.stderr and process.stderr.read()
+
+
+def goes_on_or_is_gone(pid: int) -> bool:
+    try:
+        return works(pid)
+    except OSError:
+        return True
+
+
+def test_attach_and_leave_at_any_moment(tmp_path: Path, busy: Path, soak: bool) -> None:
+    """Again and again to one program: every thread is let go, and its code is as before."""
+    config(tmp_path, "work", syscalls=("getppid", "clone"))
+    chance = random.Random(7)
+    program = launched(busy)
+    try:
+        for number in range(100 if soak else 8):
+            process = start(words(tmp_path, "-p", program.pid))
+            eventually(lambda: status_of(Path(f"/proc/{program.pid}")).get("TracerPid") != "0" or process.poll() is not None)  # noqa: B023
+            time.sleep(chance.choice((0.0, 0.05, 0.3)) * chance.random())
+            process.send_signal(signal.SIGINT if number % 2 else signal.SIGTERM)
+            assert ended(process) not in (125, 126, 127), process.stderr and process.stderr.read()
+            assert eventually(lambda: is_free(program.pid)), "it is still traced, or stopped"
+            assert [] == changed_code(program.pid)
+            assert works(program.pid)
+        assert program.poll() is None
+    finally:
+        program.kill()
+        program.wait()
+
+
+def test_an_attached_program_outlives_its_tracer(tmp_path: Path, busy: Path, soak: bool) -> None:
+    """SIGKILL of the tracer, system calls only: there is no breakpoint to fall over."""
+    config(tmp_path, syscalls=("getppid", "clone", "wait4"))
+    chance = random.Random(8)
+    program = launched(busy)
+    try:
+        for _ in range(60 if soak else 5):
+            process = start(words(tmp_path, "-p", program.pid))
+            assert eventually(lambda: tracer_of(process.pid) or process.poll() is not None)  # noqa: B023
+            time.sleep(chance.uniform(0, 0.3))
+            tracer = tracer_of(process.pid)
+            assert tracer, process.stderr and process.stderr.read()
+            os.kill(tracer, signal.SIGKILL)
+            ended(process)
+            assert eventually(lambda: is_free(program.pid)), "it is still traced, or stopped"
+            assert works(program.pid)
+        assert program.poll() is None
+    finally:
+        program.kill()
+        program.wait()
+
+
+def launched(program: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert "ready\n" == process.stdout.readline()
+    return process
