@@ -253,9 +253,10 @@ def _kernel_headers(sets: frozenset[str]) -> Constants | None:
     if not sets:
         return None
     from .headers import Headers  # only here: they cost what all of libc's constants cost
+    from .preprocessor import include
 
     wanted = dict.fromkeys(header for name in sorted(sets) for header in KERNEL_HEADERS[name].split())
-    return Headers.of_text("".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in wanted))
+    return Headers.of_text(include(wanted))
 
 
 def names_of(annotation: Annotation) -> frozenset[str]:

@@ -13,10 +13,15 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .errors import UserError
 from .libc_rules import PUBLIC_HEADERS
+
+
+def include(headers: Iterable[str]) -> str:
+    """Return C that includes those of *headers* that are installed."""
+    return "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in headers)
 
 
 class Preprocessing:
@@ -46,8 +51,7 @@ class Preprocessing:
     @classmethod
     def of_headers(cls, compiler: str, headers: Sequence[str], include_dirs: Sequence[str]) -> Preprocessing:
         """Start on libc's public headers, where they are installed, and *headers*."""
-        libc = "".join(f"#if __has_include(<{h}>)\n#include <{h}>\n#endif\n" for h in PUBLIC_HEADERS)
-        return cls(compiler, libc + "".join(f"#include <{h}>\n" for h in headers), include_dirs)
+        return cls(compiler, include(PUBLIC_HEADERS) + "".join(f"#include <{h}>\n" for h in headers), include_dirs)
 
     def finish(self) -> tuple[str, list[str]]:
         """Return the text and the include directories searched. Raises UserError."""

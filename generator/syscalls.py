@@ -3,9 +3,9 @@
 Called by policy.py and tracer_plan.py (which calls there are, how each reads) and by wc-run --trace (names that libc
 does not export). Rules: numbers are the installed asm/unistd_64.h's, through the preprocessor, never typed in; a call
 that libc wraps with the kernel's own parameters is described by libc's prototype and annotation; every other one has a
-line in table/calls/, and what stands there wins. A call fails by -4095..-1, whatever its type: all have the failure rule
-of their result's type. A number that the header does not know is a call named ``sys_NNN`` with six words, as is a name
-that neither libc nor the table describes.
+line in table/calls/, and what stands there wins. A call fails by -4095..-1, whatever its type: all have the failure
+rule of their result's type. A number that the header does not know is a call named ``sys_NNN`` with six words; a name
+that neither libc nor the table describes has them too.
 
 Absent on purpose: x32 and 32-bit calls (other numbers, other types), and how a call is caught (runtime/tracer).
 """
@@ -23,6 +23,7 @@ from .annotations import TABLE, parse_role, split
 from .errors import UserError
 from .headers import Headers
 from .model import Annotation, CType, Function, Param, Platform, Role
+from .preprocessor import include
 from .table import calls
 
 MOST_NUMBERS = 512
@@ -74,7 +75,7 @@ class Line:
 
 
 def numbers(platform: Platform | None = None) -> Mapping[str, int]:
-    """Return name -> number of every call that the installed headers know, in the order of numbers. Raises UserError."""
+    """Return name -> number of every call that the installed headers know, by number. Raises UserError."""
     return _numbers((platform or Platform()).compiler)
 
 
@@ -136,7 +137,7 @@ def stands_for(function: str, platform: Platform | None = None) -> tuple[str, ..
 def describe(
     names: Iterable[str], headers: Headers | None = None, platform: Platform | None = None
 ) -> list[SystemCall]:
-    """Return the system calls called *names* (also ``sys_NNN``), in that order. Raises KeyError for a name that is none.
+    """Return the calls *names* (also ``sys_NNN``), in that order. Raises KeyError for a name that is none.
 
     *headers* are libc's public ones, when the caller has read them; without, they are read if a call needs them.
     """
@@ -235,9 +236,7 @@ def _own(wanted: list[Line], platform: Platform | None) -> dict[str, Function]:
     text = " ".join(line.prototype for line in wanted)
     words = {re.sub(r"\s+", " ", word) for word in _TYPE_WORDS.findall(text)}
     needed = dict.fromkeys(header for word, header in calls.TYPE_HEADERS.items() if word in words)
-    included = "".join(
-        f"#if __has_include(<{name}>)\n#include <{name}>\n#endif\n" for name in ("sys/types.h", "stdint.h", *needed)
-    )
+    included = include(["sys/types.h", "stdint.h", *needed])
     headers = Headers.of_text(calls.TYPES + included, platform)  # first: a member may be named as a macro is
     return {line.name: function for line in wanted if (function := _declared(line, headers)) is not None}
 

@@ -17,7 +17,7 @@ SETS are strace's (6.1), for all calls, those of libc's prototypes too; %thread 
 """
 
 from . import descriptors, files, gone, memory, modern, processes, signals, system, times
-from .sets import SETS
+from .sets import SETS as SETS
 
 SUBJECTS = (files, descriptors, memory, processes, signals, times, system, modern, gone)
 TEXTS = tuple(subject.TEXT for subject in SUBJECTS)
