@@ -5,7 +5,7 @@
  * program with it (PTRACE_O_EXITKILL), one that hangs leaves it stopped. So
  *   crashes      SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT in a handler end the handler, not the tracer; it is told and
  *                switched off. A crash that leaves the heap locked ends the tracer, at once and not by a hang
- *   exit, _exit  the same: defined here, so that the dynamic linker binds the library's calls to ours
+ *   exit, _exit  the same, but for a process that it forks: defined here, so that the dynamic linker binds its calls to ours
  *   ptrace       defined here as well. Asked by a handler about its own process it answers from the registers that the
  *                handler sees, so that PTRACE_SETREGS and writing through regs are one thing and the later counts; what
  *                would resume or release a tracee is refused. All of the tracer's own calls pass through to the kernel
@@ -101,6 +101,8 @@ run_guarded(struct wct_handler *handler, struct running *now, int *error)
                 errno = 0;
                 handler->run(now->regs, now->pid);
                 *error = errno;
+                if (!can_leave())
+                        _exit(0); /* a child that the handler forked and let return: one tracer is enough */
                 running = NULL;
                 return true;
         }

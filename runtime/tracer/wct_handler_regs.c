@@ -188,6 +188,13 @@ has_two_words(const struct wct_symbol *symbol)
                symbol->result_size <= 16;
 }
 
+/* A result that the function writes where a hidden first argument says, which it returns. */
+static bool
+is_in_memory(const struct wct_symbol *symbol)
+{
+        return symbol->result == WCT_STRUCT && symbol->result_size > 16;
+}
+
 static uint64_t
 double_bits(double value)
 {
@@ -251,6 +258,15 @@ set_floating(const struct wct_view *view, const struct wct_symbol *symbol, struc
                 memcpy(&vectors->xmm_space[4], &view->shown.rdx, 8);
 }
 
+/* No handler can give a result in memory but by writing there. One that was skipped is zero, not what lay there. */
+static uint64_t
+skipped_in_memory(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t place)
+{
+        static const char zeros[UINT8_MAX];
+        wct_write(tracee->tid, place, zeros, symbol->result_size);
+        return place;
+}
+
 static void
 apply_result(const struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol)
 {
@@ -263,7 +279,9 @@ apply_result(const struct wct_view *view, struct wct_tracee *tracee, const struc
                 ptrace(PTRACE_SETFPREGS, tracee->tid, NULL, &vectors);
                 return;
         }
-        regs->rax = view->shown.rax;
+        if (is_in_memory(symbol) && view->at_exit)
+                return;
+        regs->rax = is_in_memory(symbol) ? skipped_in_memory(tracee, symbol, regs->rdi) : view->shown.rax;
         if (has_two_words(symbol))
                 regs->rdx = view->shown.rdx;
         wct_regs_touch(tracee);
@@ -276,6 +294,8 @@ show_result(struct wct_view *view, struct wct_tracee *tracee, const struct wct_s
         view->shown.rax = symbol->result == WCT_NONE ? 0 : extended(symbol->result, symbol->result_size, view->shown.rax);
         if (has_two_words(symbol))
                 view->shown.rdx = second;
+        if (is_in_memory(symbol))
+                view->shown.rdi = view->shown.rax;
         if (is_floating(symbol) && ptrace(PTRACE_GETFPREGS, tracee->tid, NULL, &vectors) == 0)
                 show_floating(&view->shown, symbol, &vectors);
 }
