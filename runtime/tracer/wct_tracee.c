@@ -6,7 +6,7 @@
  *
  * Absent on purpose: locks (one thread makes all ptrace calls).
  */
-#include "wct.h"
+#include "wct_loop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,18 @@
 static struct wct_tracee *bucket[BUCKETS];
 static struct wct_process *processes;
 static uint32_t count;
+uint32_t wct_orphans;
+
+/* The tracer cannot do its work without its own memory; what it launched ends with it. */
+static void *
+have(void *memory)
+{
+        if (memory == NULL) {
+                wct_tell("error the tracer is out of memory");
+                abort();
+        }
+        return memory;
+}
 
 struct wct_tracee *
 wct_tracee_find(pid_t tid)
@@ -38,37 +50,63 @@ wct_process_find(pid_t pid)
 struct wct_process *
 wct_process_add(pid_t pid, pid_t parent)
 {
-        struct wct_process *process = calloc(1, sizeof *process);
-        if (process == NULL)
-                abort();
+        struct wct_process *process = have(calloc(1, sizeof *process));
         process->pid = pid;
         process->parent = parent;
         process->next = processes;
         return processes = process;
 }
 
+static void
+link_in(struct wct_tracee *tracee, pid_t tid)
+{
+        struct wct_tracee **place = &bucket[(uint32_t)tid % BUCKETS];
+        tracee->tid = tid;
+        tracee->next = *place;
+        *place = tracee;
+}
+
+static void
+unlink_from(struct wct_tracee *tracee)
+{
+        struct wct_tracee **place = &bucket[(uint32_t)tracee->tid % BUCKETS];
+        while (*place != tracee)
+                place = &(*place)->next;
+        *place = tracee->next;
+}
+
 struct wct_tracee *
 wct_tracee_add(pid_t tid, struct wct_process *process)
 {
-        struct wct_tracee *tracee = calloc(1, sizeof *tracee);
-        if (tracee == NULL)
-                abort();
-        tracee->tid = tid;
+        struct wct_tracee *tracee = have(calloc(1, sizeof *tracee));
         tracee->process = process;
         if (process != NULL)
                 process->threads++;
-        struct wct_tracee **place = &bucket[(uint32_t)tid % BUCKETS];
-        tracee->next = *place;
-        *place = tracee;
+        else
+                wct_orphans++;
+        link_in(tracee, tid);
         count++;
         return tracee;
 }
 
-static void
-process_leave(struct wct_process *process)
+void
+wct_tracee_adopt(struct wct_tracee *tracee, struct wct_process *process)
 {
-        if (--process->threads != 0)
-                return;
+        tracee->process = process;
+        process->threads++;
+        wct_orphans--;
+}
+
+void
+wct_tracee_rename(struct wct_tracee *tracee, pid_t tid)
+{
+        unlink_from(tracee);
+        link_in(tracee, tid);
+}
+
+void
+wct_process_drop(struct wct_process *process)
+{
         struct wct_process **place = &processes;
         while (*place != process)
                 place = &(*place)->next;
@@ -80,13 +118,17 @@ process_leave(struct wct_process *process)
         free(process);
 }
 
+static void
+process_leave(struct wct_process *process)
+{
+        if (--process->threads == 0)
+                wct_process_drop(process);
+}
+
 void
 wct_tracee_remove(struct wct_tracee *tracee)
 {
-        struct wct_tracee **place = &bucket[(uint32_t)tracee->tid % BUCKETS];
-        while (*place != tracee)
-                place = &(*place)->next;
-        *place = tracee->next;
+        unlink_from(tracee);
         count--;
         while (tracee->depth != 0)
                 wct_call_pop(tracee);
@@ -95,6 +137,8 @@ wct_tracee_remove(struct wct_tracee *tracee)
         wct_ring_leave(tracee);
         if (tracee->process != NULL)
                 process_leave(tracee->process);
+        else
+                wct_orphans--;
         free(tracee);
 }
 
@@ -145,10 +189,7 @@ wct_call_push(struct wct_tracee *tracee)
 {
         if (tracee->depth == tracee->room) {
                 const uint32_t room = tracee->room == 0 ? 8 : tracee->room * 2;
-                struct wct_call *calls = realloc(tracee->calls, room * sizeof *calls);
-                if (calls == NULL)
-                        abort();
-                tracee->calls = calls;
+                tracee->calls = have(realloc(tracee->calls, room * sizeof *tracee->calls));
                 tracee->room = room;
         }
         return memset(&tracee->calls[tracee->depth++], 0, sizeof(struct wct_call));
@@ -158,6 +199,7 @@ void
 wct_call_pop(struct wct_tracee *tracee)
 {
         struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        tracee->waiting -= call->waiting;
         if (call->kept != NULL)
                 wct_call_drop(call, tracee);
         tracee->depth--;
@@ -166,8 +208,6 @@ wct_call_pop(struct wct_tracee *tracee)
 void
 wct_calls_unwind(struct wct_tracee *tracee, uint64_t sp)
 {
-        while (tracee->depth != 0 && tracee->calls[tracee->depth - 1].sp < sp) {
-                wct_call_drop(&tracee->calls[tracee->depth - 1], tracee);
+        while (tracee->depth != 0 && tracee->calls[tracee->depth - 1].sp < sp)
                 wct_call_pop(tracee);
-        }
 }

@@ -1,0 +1,45 @@
+/*
+ * wct_loop.h: what the files of the tracer's loop say to each other, and to nobody else.
+ */
+#ifndef WCT_LOOP_H
+#define WCT_LOOP_H
+
+#include "wct.h"
+
+#define WCT_LAUNCH_OPTIONS                                                                                                 \
+        (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+
+/* wct_main.c: commands of wc-run, taken by a thread of their own. Runs those that have come; false: the end was asked for. */
+bool wct_commands(bool wait);
+
+/* wct_tracee.c */
+void wct_tracee_adopt(struct wct_tracee *tracee, struct wct_process *process); /* a child whose parent's event has come */
+void wct_tracee_rename(struct wct_tracee *tracee, pid_t tid);                  /* it is the leader now, by an exec */
+void wct_process_drop(struct wct_process *process);                             /* one that never had a thread */
+extern uint32_t wct_orphans; /* tracees without a process: their parents' events have not come */
+
+/* wct_loop.c */
+/*
+ * While held, whatever wct_resume is asked to let run stays stopped instead (tracee->held). wct_hold_all stops every tracee, as
+ * far as it can be stopped: the parent in a vfork cannot. Their events are dispatched as ever.
+ */
+void wct_hold_all(void);
+void wct_unhold_all(void);
+
+/* wct_signal.c */
+void wct_on_stop(struct wct_tracee *tracee, int number); /* PTRACE_EVENT_STOP */
+
+/* wct_syscall.c */
+bool wct_on_step(struct wct_tracee *tracee); /* SIGTRAP on the way into a signal handler; true: it was that */
+void wct_syscall_finish(struct wct_tracee *tracee, int64_t result); /* the innermost call, a system call, has ended */
+
+/* wct_process.c */
+void wct_process_judge(struct wct_process *process); /* what of it is shown, by its coverage */
+void wct_first_stop(struct wct_tracee *tracee, int status);
+void wct_let_go(struct wct_tracee *tracee); /* one stopped thread: detached and forgotten */
+
+/* A line of /proc/TID/status: the number behind `key` ("TracerPid:"), in `base`; -1 when there is none. wct_attach.c. */
+long long wct_status_of(pid_t tid, const char *key, int base);
+int wct_state_of(pid_t tid); /* its letter in /proc/TID/stat; 'X': gone */
+
+#endif
