@@ -49,10 +49,7 @@ class Wanted:
         from wc_intercept.generator.build import build
 
         program = Path(self.program) if self.program else None
-        try:
-            found = build(config, program, engine=self.engine, fallback=self.fallback)
-        except TypeError:
-            return Made(str(build(config, program).path), "", "")
+        found = build(config, program, engine=self.engine, fallback=self.fallback)
         return Made(*(str(path) if path is not None else "" for path in (found.path, found.plan, found.stored)))
 
 
@@ -112,7 +109,9 @@ def _located(config: Config) -> Config:
     """A list has no lines and columns: its targets are named instead."""
     from msgspec.structs import replace
 
-    return replace(config, funcs=tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs))
+    funcs = tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs)
+    calls = tuple(replace(call, at=f"--trace {call.requested}") for call in config.calls)
+    return replace(config, funcs=funcs, calls=calls)
 
 
 def config_of_list(names: str) -> str:

@@ -156,8 +156,10 @@ class _Run:
     def _tell_unseen(self) -> None:
         if not self.drain.programs and not self.session.get("no_segment") and not self.tracer:
             self.log.line(f"{self.name} ran without the shim: nothing of it was seen")
-        if self.given.follow != "none" and not self.tracer:
-            for line in self.sight.lost(self.drain.programs):
+        if self.given.follow != "none" and not (self.tracer and self.tracer.plan.fallback):
+            cover = "--follow all" if self.given.follow != "all" else ""
+            cover = f"-c with {cover}" if cover and self.given.preload is not None else cover
+            for line in self.sight.lost(self.drain.programs, self.session.get("no_segment"), cover):
                 self.log.line(line)
 
     def _leave(self) -> None:

@@ -3,9 +3,11 @@
 Fed by live.py with every chunk; asked once, at the end. Every shim writes an EXEC record before exec* and after
 posix_spawn*; an image that loads the shim makes a segment. So an EXEC whose process made no segment afterwards, and
 whose thread wrote nothing more (then the exec would have failed), is a program that the session did not reach. Rules:
-what is said is looked up when it is said, from the file itself; an exec that cannot have worked is no loss.
+what is said of a file is looked up when it is said; a reason is given only where it is known, else the ones that are
+left; an exec that cannot have worked is no loss.
 
-Absent on purpose: children that merely end early, and --follow none, where nothing is expected.
+Absent on purpose: children that merely end early, --follow none, where nothing is expected, and --follow all with a
+tracer: what the shim does not reach is the tracer's then.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ import numpy.typing as npt
 from . import abi
 from .chunk import Chunk, headers_of, kinds_of
 from .drain import Program
-from .program import find, inspect, why_not_preloadable
+from .program import find, inspect, why_not_preloadable, why_not_traceable
 
 MOST_LINES = 10
 MOST_PENDING = 100_000
-STRIPPED = "its environment had no LD_PRELOAD and WC_SESSION any more (--follow all keeps them)"
+STRIPPED = "its environment had no LD_PRELOAD and WC_SESSION any more"
+UNKNOWN = "it ended before the shim could begin"
+NO_ROOM = "it could make no segment (no room, or its RLIMIT_FSIZE)"
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Exec:
     path: bytes
     thread: tuple[int, int]
     segment: int
+    stripped: bool = False
+    """Its environment was seen, and had nothing of ours."""
 
 
 class Sight:
@@ -65,10 +71,15 @@ class Sight:
             own = pid == chunk.pid
             if (own and index != firsts[-1]) or len(self._pending) >= MOST_PENDING:
                 continue  # the thread went on: it failed
-            self._pending[pid] = Exec(path, (chunk.pid, chunk.tid) if own else (pid, 0), chunk.segment)
+            thread = (chunk.pid, chunk.tid) if own else (pid, 0)
+            self._pending[pid] = Exec(path, thread, chunk.segment, _is_stripped(pid))
 
-    def lost(self, programs: Sequence[Program]) -> Iterator[str]:
-        """Yield what to say of the programs that were never seen, given all images that were."""
+    def lost(self, programs: Sequence[Program], unrecorded: int = 0, cover: str = "") -> Iterator[str]:
+        """Yield what to say of the programs that were never seen, given all images that were.
+
+        *unrecorded*: how many images found the shim and could make no segment; *cover*: the option that reaches such
+        programs.
+        """
         seen: dict[int, int] = {}
         for program in programs:
             seen[program.pid] = program.segment
@@ -76,7 +87,7 @@ class Sight:
         for pid, entry in self._pending.items():
             if seen.get(pid, -1) > entry.segment:
                 continue
-            why = _why(entry.path)
+            why = _why(entry.path, entry.stripped or _is_stripped(pid), unrecorded > 0, cover)
             if why is not None:
                 found[os.fsdecode(entry.path), why] += 1
         for (path, why), count in found.most_common(MOST_LINES):
@@ -97,10 +108,25 @@ def _read(chunk: Chunk, index: int) -> tuple[int, bytes]:
     return pid, payload[:length].rstrip(b"\0")
 
 
-def _why(path: bytes) -> str | None:
+def _is_stripped(pid: int) -> bool:
+    """Whether *pid* runs an image whose environment has no session. False when it is gone, or nobody may know."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read()
+    except OSError:
+        return False
+    return bool(variables) and b"WC_SESSION=" not in variables
+
+
+def _why(path: bytes, stripped: bool, unrecorded: bool, cover: str) -> str | None:
     """Return why the program at *path* did not load the shim; None when it cannot have been started at all."""
     try:
-        found = why_not_preloadable(inspect(find(path, os.environb.get(b"PATH"))))
+        program = inspect(find(path, os.environb.get(b"PATH")))
     except OSError:
         return None
-    return STRIPPED if found is None else found[0]
+    found = why_not_preloadable(program)
+    covered = f" ({cover} covers it)" if cover and why_not_traceable(program) is None else ""
+    if found is not None:
+        return found[0] + covered
+    other = "" if stripped else f", or {NO_ROOM if unrecorded else UNKNOWN}"
+    return STRIPPED + covered + other
