@@ -1,42 +1,264 @@
 /*
  * wct_call.c: one call: counted, captured, recorded.
+ *
+ * Called by wct_syscall.c and wct_break.c at the two ends of a call, in the order of the shim's wrappers: look at the
+ * control word, count, sample; capture, take the time; note the call in the ring's in-flight stack; record; count it as
+ * returned; take it off the stack. Rules: a call that is off, sampled out or without a ring costs nothing more and is not
+ * waited for; the in-flight stack is a picture of struct wct_tracee's calls, put right at each enter and exit, and left as it
+ * is when a thread ends: a call that it ended in stays visible.
+ *
+ * Absent on purpose: which calls there are, and when they end.
  */
-#include "wct.h"
+#include <string.h>
+
+#include "wct_record.h"
+
+static const struct wct_target *
+target_of(const struct wct_symbol *symbol)
+{
+        return &wct_plan.targets[symbol->target];
+}
+
+static uint64_t
+word_of(const struct wct_symbol *symbol)
+{
+        return __atomic_load_n(&wct_session.words[symbol->target], __ATOMIC_RELAXED);
+}
 
 bool
 wct_target_is_on(const struct wct_symbol *symbol)
 {
-        return (wct_session.words[symbol->target] & WCI_WORD_ON) != 0;
+        return !wct_session.over && (word_of(symbol) & WCI_WORD_ON) != 0;
+}
+
+/* Whether the ENTER record is all there is of a call. */
+static bool
+enters_only(const struct wct_symbol *symbol)
+{
+        return (symbol->flags & WCT_NORETURN) != 0 || target_of(symbol)->record == WCT_RECORD_ENTRY;
+}
+
+static bool
+has_enter_record(const struct wct_symbol *symbol)
+{
+        return enters_only(symbol) || target_of(symbol)->record == WCT_RECORD_BOTH;
+}
+
+static bool
+sample_out(struct wci_count *count, uint64_t word)
+{
+        const uint32_t frequency = WCI_WORD_FREQUENCY(word);
+        if (frequency <= 1 || ++count->phase % frequency == 0)
+                return false;
+        count->sampled++;
+        return true;
+}
+
+/* --- the in-flight stack ------------------------------------------------------------------------------------------------ */
+
+/* Above the innermost call of this thread that is noted there. */
+static uint32_t
+place_of(const struct wct_tracee *tracee, const struct wct_call *call)
+{
+        for (uint32_t i = tracee->depth; i-- > 0;)
+                if (&tracee->calls[i] != call && tracee->calls[i].recorded)
+                        return tracee->calls[i].place + 1;
+        return 0;
+}
+
+/* The first argument as the shim notes it: numbers and pointers. */
+static uint64_t
+first_argument(const struct wct_call *call)
+{
+        const struct wct_argument *first = wct_plan.arguments + call->symbol->first;
+        const bool plain = call->symbol->arguments != 0 && first->where <= WCT_ON_STACK && first->type >= WCT_SIGNED &&
+                           first->type <= WCT_BOOL;
+        return plain ? call->value[0] : 0;
+}
+
+static void
+inside_note(struct wci_ring *ring, struct wct_call *call)
+{
+        if (call->place < WCI_INFLIGHT) {
+                struct wci_inside *inside = &ring->inside[call->place];
+                inside->clock = call->clock;
+                inside->frame = call->sp;
+                inside->argument = first_argument(call);
+                inside->serial = call->serial;
+                inside->symbol = call->symbol->id;
+        }
+        /* A reader that sees the new depth must see whose entry it is. */
+        __atomic_store_n(&ring->depth, call->place + 1, __ATOMIC_RELEASE);
+}
+
+/* --- records -------------------------------------------------------------------------------------------------------------- */
+
+static void
+caller_store(const struct wct_call *call, uint8_t *record)
+{
+        if (call->symbol->caller != 0)
+                memcpy(record + call->symbol->caller, &call->back, sizeof call->back);
+}
+
+/* Write one record of a call. False: it was lost, and counted. */
+static bool
+record_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site, enum wci_kind kind, uint32_t target,
+             struct wct_kept *later)
+{
+        const struct wct_symbol *symbol = call->symbol;
+        const bool captures = wct_facts(symbol)->at_entry || wct_facts(symbol)->at_exit;
+        const uint32_t cells = captures ? wct_captures_fit(symbol, call->kept, later) : symbol->cells;
+        const struct wct_open_record record = wct_ring_open(ring, target, symbol->id, kind, cells);
+        uint8_t *bytes = (uint8_t *)record.first;
+        if (bytes == NULL)
+                return false;
+        const bool returned = kind == WCI_CALL;
+        record.first->clock = call->clock;
+        record.first->duration = returned ? call->duration : WCI_NO_DURATION;
+        record.first->result = returned ? (uint64_t)call->result : 0;
+        record.first->error = returned ? site->error : 0;
+        wct_values_store(call, bytes);
+        if (captures)
+                wct_captures_store(symbol, call->kept, later, bytes);
+        caller_store(call, bytes);
+        if (returned)
+                wct_result_store(symbol, site, bytes);
+        wct_ring_commit(&record);
+        return true;
+}
+
+/* The ENTER record. Of a call that has another one the first is nobody's loss. */
+static void
+enter_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        const bool only = enters_only(call->symbol);
+        const uint32_t target = call->symbol->target | (only ? 0 : WCT_UNCOUNTED);
+        call->shown = true;
+        if (record_write(call, ring, site, WCI_ENTER, target, NULL) && only)
+                wct_ring_count(ring, call->symbol->target)->returned++;
+        if (call->symbol->flags & WCT_NORETURN)
+                ring->depth = call->place;
+}
+
+/* --- enter ------------------------------------------------------------------------------------------------------------------ */
+
+/* What the call is, from the registers as they are: values, captures, and its beginning. False: no memory for it. */
+static bool
+begin(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        const struct wct_facts *facts = wct_facts(call->symbol);
+        if (facts->keeps && call->kept == NULL && (call->kept = wct_kept_new(WCT_SMALL_ROOM)) == NULL)
+                return false;
+        if (call->kept != NULL)
+                call->kept->used = facts->wide_words * (uint32_t)sizeof(uint64_t);
+        wct_values_take(call, site);
+        if (facts->at_entry)
+                wct_captures_take(call, site, WCT_MOMENT_ENTRY);
+        call->clock = target_of(call->symbol)->clocks == WCT_CLOCK_NONE ? 0 : wct_clock();
+        inside_note(ring, call);
+        return true;
 }
 
 void
 wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const struct wct_site *site)
 {
-        (void)site;
         call->symbol = symbol;
-        call->recorded = false;
-}
-
-void
-wct_call_exit(struct wct_call *call, const struct wct_site *site)
-{
-        (void)call, (void)site;
-}
-
-void
-wct_call_drop(struct wct_call *call, struct wct_tracee *tracee)
-{
-        (void)call, (void)tracee;
+        call->sp = site->sp;
+        call->back = site->back;
+        call->duration = 0;
+        call->recorded = call->waiting = call->skipped = call->shown = false;
+        call->kept = NULL;
+        const uint64_t word = word_of(symbol);
+        if (!(word & WCI_WORD_ON) || wct_session.over)
+                return;
+        struct wci_ring *ring = wct_ring_for_call(site->tracee, symbol->target);
+        if (ring == NULL)
+                return;
+        struct wci_count *count = wct_ring_count(ring, symbol->target);
+        count->calls++;
+        if (sample_out(count, word))
+                return;
+        call->place = place_of(site->tracee, call);
+        call->serial = ++ring->serial;
+        if (!begin(call, ring, site)) {
+                wct_ring_lose(ring, symbol->target, WCI_LOSS_MEMORY);
+                ring->depth = call->place;
+                return;
+        }
+        const bool handled = wct_has_handler(symbol);
+        call->recorded = handled || !enters_only(symbol);
+        if (handled || !has_enter_record(symbol))
+                return;
+        enter_write(call, ring, site);
+        if (!call->recorded)
+                wct_call_drop(call, site->tracee);
+        if (!call->recorded)
+                ring->depth = call->place;
 }
 
 void
 wct_call_changed(struct wct_call *call, const struct wct_site *site)
 {
-        (void)call, (void)site;
+        if (!call->recorded || call->shown || !wct_ring_is_live(site->tracee))
+                return;
+        begin(call, site->tracee->ring, site);
+        if (has_enter_record(call->symbol))
+                enter_write(call, site->tracee->ring, site);
 }
+
+/* --- exit -------------------------------------------------------------------------------------------------------------------- */
 
 void
 wct_call_returned(struct wct_call *call)
 {
-        (void)call;
+        if (!call->recorded || call->duration != 0)
+                return;
+        call->duration = target_of(call->symbol)->clocks == WCT_CLOCK_TWO ? wct_clock() - call->clock : WCI_NO_DURATION;
+}
+
+/* An exec that has succeeded: what was behind its pointers is gone. */
+static bool
+memory_is_gone(const struct wct_call *call, bool failed)
+{
+        return (call->symbol->flags & WCT_EXECS) != 0 && !failed;
+}
+
+static void
+exit_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        const struct wct_symbol *symbol = call->symbol;
+        struct wct_kept *later = NULL;
+        const uint64_t word = wct_result_word(symbol, site);
+        const bool failed = wct_result_is_failure(symbol, word);
+        call->result = (int64_t)word;
+        if (wct_facts(symbol)->at_exit && !memory_is_gone(call, failed))
+                later = wct_captures_take(call, site, failed ? WCT_MOMENT_FAILURE : WCT_MOMENT_SUCCESS);
+        if (record_write(call, ring, site, WCI_CALL, symbol->target, later))
+                wct_ring_count(ring, symbol->target)->returned++;
+}
+
+void
+wct_call_exit(struct wct_call *call, const struct wct_site *site)
+{
+        struct wct_tracee *tracee = site->tracee;
+        if (!call->recorded)
+                return;
+        wct_call_returned(call);
+        if (wct_ring_is_live(tracee)) {
+                if (!call->shown && has_enter_record(call->symbol))
+                        enter_write(call, tracee->ring, site);
+                if (!enters_only(call->symbol))
+                        exit_write(call, tracee->ring, site);
+                tracee->ring->depth = call->place;
+        }
+        wct_call_drop(call, tracee);
+}
+
+void
+wct_call_drop(struct wct_call *call, struct wct_tracee *tracee)
+{
+        (void)tracee;
+        wct_kept_free(call->kept);
+        call->kept = NULL;
+        call->recorded = false;
 }

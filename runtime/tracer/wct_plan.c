@@ -238,9 +238,9 @@ facts_add(struct wct_facts *all, const struct wct_argument *argument)
         if (argument->where <= WCT_ON_STACK)
                 all->wide_words = (uint8_t)(all->wide_words + argument->words - 1);
         all->vector |= argument->where == WCT_IN_VECTOR;
-        all->at_entry |= at_entry;
-        all->at_exit |= argument->blob != 0 && argument->when != WCT_AT_ENTRY;
-        all->keeps |= at_entry || argument->where == WCT_IN_VARIADIC || (argument->words > 1 && argument->where <= WCT_ON_STACK);
+        all->at_entry |= at_entry || argument->where == WCT_IN_VARIADIC;
+        all->at_exit |= (argument->blob != 0 && argument->when != WCT_AT_ENTRY) || argument->where == WCT_IN_VARIADIC;
+        all->keeps |= all->at_entry || all->wide_words != 0;
 }
 
 /* Symbols of one name are chained in their order: the last one is put in front first. */

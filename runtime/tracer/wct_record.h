@@ -1,6 +1,6 @@
 /*
  * wct_record.h: what the files that make records share with each other: wct_plan.c, wct_segment.c, wct_ring.c, wct_call.c,
- * wct_value.c, wct_capture.c, wct_length.c, wct_variadic.c, wct_memory.c. Nobody else includes it.
+ * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c. Nobody else includes it.
  */
 #ifndef WCT_RECORD_H
 #define WCT_RECORD_H
@@ -57,6 +57,7 @@ struct wct_open_record {
 struct wct_open_record wct_ring_open(struct wci_ring *ring, uint32_t target, uint32_t symbol, enum wci_kind kind,
                                      uint32_t cells);
 void wct_ring_commit(const struct wct_open_record *record);
+bool wct_ring_lose(struct wci_ring *ring, uint32_t target, enum wci_loss reason); /* count a record as lost; false */
 struct wci_count *wct_ring_count(struct wci_ring *ring, uint32_t target);
 struct wci_cell *wct_ring_cells(struct wci_ring *ring);
 uint64_t wct_ring_slack(void);
@@ -84,8 +85,11 @@ struct wct_kept {
         struct wct_piece piece[WCT_MOST_BLOBS]; /* by order of the arguments that have one */
         uint8_t bytes[] __attribute__((aligned(16)));
 };
-struct wct_kept *wct_kept_new(void);
+#define WCT_SMALL_ROOM 2048u
+#define WCT_LARGE_ROOM (2 * WCT_RECORD_BYTES + 4 * WCT_PATH_LIMIT) /* more than any record: texts are read a piece beyond */
+struct wct_kept *wct_kept_new(uint32_t room); /* one of the two; NULL: no memory */
 void wct_kept_free(struct wct_kept *kept);
+bool wct_kept_room(struct wct_kept **kept, uint32_t size); /* for size more bytes, in a larger one if need be */
 
 /* A call's values as they are at entry. Wide ones go into kept. */
 void wct_values_take(struct wct_call *call, const struct wct_site *site);
@@ -98,10 +102,9 @@ bool wct_result_is_failure(const struct wct_symbol *symbol, uint64_t word);
 enum wct_moment { WCT_MOMENT_ENTRY, WCT_MOMENT_SUCCESS, WCT_MOMENT_FAILURE };
 /* Read what is to be read at this moment: entry into call->kept, later into the returned one, which is the next call's. */
 struct wct_kept *wct_captures_take(struct wct_call *call, const struct wct_site *site, enum wct_moment moment);
-/* Cells that the captures take behind the fixed part, all in all at most WCI_RECORD_CELLS; cut ones are marked as such. */
+/* Cells of the record, with the captures behind the fixed part, at most WCI_RECORD_CELLS; what is cut is marked. */
 uint32_t wct_captures_fit(const struct wct_symbol *symbol, struct wct_kept *entry, struct wct_kept *later);
-void wct_captures_store(const struct wct_symbol *symbol, const struct wct_kept *entry, const struct wct_kept *later,
-                        uint8_t *record);
+void wct_captures_store(const struct wct_symbol *symbol, struct wct_kept *entry, struct wct_kept *later, uint8_t *record);
 
 /* --- programs (wct_length.c) --------------------------------------------------------------------------------------------------- */
 
