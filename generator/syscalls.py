@@ -124,7 +124,7 @@ def stands_for(function: str, platform: Platform | None = None) -> tuple[str, ..
     """
     known = numbers(platform)
     plain = function.removeprefix("__")
-    for name in (plain, plain.removesuffix("64"), plain + "64", plain + "2"):
+    for name in (plain, plain.removesuffix("64"), f"{plain}64", f"rt_{plain}"):
         members = calls.LIBRARY.get(name, (name,) if name in known else ())
         if found := tuple(member for member in members if member in known):
             return found

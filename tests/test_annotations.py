@@ -24,6 +24,7 @@ from wc_intercept.generator.elf import Library
 from wc_intercept.generator.headers import Headers
 from wc_intercept.generator.manifest import Names
 from wc_intercept.generator.model import Annotation, Function, Role
+from wc_intercept.generator.syscalls import lines
 
 VARIADIC_WITH_NAMED_WORDS = {"open", "openat", "fcntl", "ioctl", "prctl", "ptrace", "mremap", "semctl", "mq_open"}
 
@@ -111,7 +112,7 @@ def test_a_role_says_what_is_behind_a_pointer_and_what_proves_it(text: str, role
         "size[4]",
         "flags=open[4]",
         "out[]",
-        "in if ret",
+        "path if ret",
         "str of pointer",
     ],
 )
@@ -366,6 +367,7 @@ def test_no_flags_at_all_is_a_name_of_its_own() -> None:
 
 def test_every_set_of_names_is_used_and_is_found_in_the_headers(headers: Headers) -> None:
     used = {name for annotation in TABLE.values() for name in names_of(annotation)}
+    used |= {role.names for line in lines().values() for role in (line.role, *(r for _, _, r in line.params))} - {""}
     assert set(NAME_SETS) == used
     assert [] == [name for name, names in resolve(headers).items() if not names.entries]
 
@@ -390,8 +392,8 @@ def test_values_are_the_compilers(headers: Headers, compile_c: Callable[..., Pat
     names = sorted(name for name in found if headers.constant(name) is not None)
     assert len(names) > 1500
     includes = "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in headers.requested)
-    lines = "".join(f'printf("%lld\\n", (long long)({name}));\n' for name in names)
-    program = compile_c(f"#define _GNU_SOURCE\n{includes}\nint main(void) {{\n{lines}return 0; }}\n", "-w")
+    printing = "".join(f'printf("%lld\\n", (long long)({name}));\n' for name in names)
+    program = compile_c(f"#define _GNU_SOURCE\n{includes}\nint main(void) {{\n{printing}return 0; }}\n", "-w")
     printed = [int(line) for line in subprocess.run([program], capture_output=True, text=True).stdout.split()]
     bits = 2**64
     assert [] == [

@@ -59,7 +59,6 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "fstatvfs": ("fstatfs",),
     "umount": ("umount2",),
     "getcwd": ("getcwd",),
-    "readdir": ("getdents64", "getdents"),
     "dup2": ("dup2", "dup3"),
     "pipe": ("pipe", "pipe2"),
     "poll": ("poll", "ppoll"),
@@ -72,9 +71,6 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "inotify_init": ("inotify_init", "inotify_init1"),
     "posix_fadvise": ("fadvise64",),
     "posix_fallocate": ("fallocate",),
-    "tcgetattr": ("ioctl",),
-    "tcsetattr": ("ioctl",),
-    "isatty": ("ioctl",),
     "accept": ("accept", "accept4"),
     "send": ("sendto",),
     "recv": ("recvfrom",),
@@ -115,43 +111,24 @@ LIBRARY: dict[str, tuple[str, ...]] = {
     "nanosleep": ("nanosleep", "clock_nanosleep"),
     "thrd_sleep": ("clock_nanosleep",),
     "sbrk": ("brk",),
-    "malloc": ("brk", "mmap"),
     "getrlimit": ("getrlimit", "prlimit64"),
     "setrlimit": ("setrlimit", "prlimit64"),
     "setpgrp": ("setpgid",),
-    "nice": ("getpriority", "setpriority"),
     "seteuid": ("setresuid",),
     "setegid": ("setresgid",),
     "getentropy": ("getrandom",),
     "klogctl": ("syslog",),
-    "gethostname": ("uname",),
-    "shm_open": ("openat", "open"),
-    "shm_unlink": ("unlink", "unlinkat"),
-    "sem_wait": ("futex",),
-    "sem_post": ("futex",),
-    "pthread_mutex_lock": ("futex",),
-    "pthread_mutex_unlock": ("futex",),
-    "pthread_cond_wait": ("futex",),
-    "pthread_cond_signal": ("futex",),
-    "pthread_join": ("futex",),
     "mq_send": ("mq_timedsend",),
     "mq_receive": ("mq_timedreceive",),
     "mq_setattr": ("mq_getsetattr",),
     "mq_getattr": ("mq_getsetattr",),
     "mq_close": ("close",),
-    "opendir": ("openat", "open"),
-    "fopen": ("openat", "open"),
-    "freopen": ("openat", "open"),
-    "fclose": ("close",),
-    "fread": ("read",),
-    "fwrite": ("write",),
-    "puts": ("write",),
-    "printf": ("write",),
     "sendfile64": ("sendfile",),
 }
-"""Library function -> the calls that do its work on this or that libc; what is missing on a kernel is left out.
+"""Library function -> the calls that do its work, in one libc or another; what a kernel lacks is left out.
 
-A function of a call's own name (read), and one that is it with 64, p or v about it, need no line: see stands_for().
+Only functions that make such a call each time, for their caller's sake: fopen opens, but not whatever is asked. One of a
+call's own name needs no line (read), nor one that differs by 64, rt_ or underscores: see stands_for().
 """
 
 TYPES = """

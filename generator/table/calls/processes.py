@@ -1,13 +1,12 @@
 """Processes, threads, scheduling, tracing, confinement.
 
-clone's parameters stand in x86-64's order. getpriority gives 20 - nice, sched_getaffinity the bytes that it wrote. What
+clone's parameters stand in x86-64's order. sched_getaffinity gives the bytes that it wrote. What
 prctl, ptrace and keyctl do with their words depends on the first one.
 """
 
 TEXT = """
 clone(unsigned long flags:flags=clone_signal, void *stack, int *parent_tid:out if flags&1052672, int *child_tid, unsigned long tls) -> long:pid
 clone3(struct clone_args *cl_args:in[min(size,sizeof)], size_t size:size) -> long:pid
-exit(int status) -> void
 exit_group(int status) -> void
 waitid(int idtype:enum=waitid, id_t id, siginfo_t *infop:out?, int options:flags=wait, struct rusage *rusage:out?) -> int
 set_tid_address(int *tidptr) -> pid_t:pid
@@ -23,7 +22,6 @@ process_mrelease(int pidfd:fd, unsigned int flags) -> int
 sched_setattr(pid_t pid:pid, struct sched_attr *attr:in, unsigned int flags) -> int
 sched_getattr(pid_t pid:pid, struct sched_attr *attr:out[min(size,sizeof)], unsigned int size:size, unsigned int flags) -> int
 sched_getaffinity(pid_t pid:pid, size_t cpusetsize:size, cpu_set_t *mask:out[ret] of bytes) -> int:size
-getpriority(int which:enum=priority, id_t who) -> int
 ioprio_set(int which:enum=ioprio_who, int who, int ioprio) -> int
 ioprio_get(int which:enum=ioprio_who, int who) -> int
 getcpu(unsigned int *cpu:out, unsigned int *node:out, struct getcpu_cache *tcache) -> int
