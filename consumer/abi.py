@@ -57,7 +57,7 @@ __all__ = [
     "CELL_SIZE", "CHUNK_CELLS", "CLAIM", "CLAIMS", "CLOCK_MONOTONIC", "CLOCK_TSC", "CONTINUATION", "CONTROL_SEEN",
     "CONT_PAYLOAD", "COUNT", "DROP", "ENTER", "EXEC", "EXECUTED", "FILLER", "FIRST_ARGS", "IDENTITY", "INFLIGHT",
     "INSIDE", "LOSSES", "LOSS_NAMES", "LOST", "NOTHING", "NO_DURATION", "OVERWRITE", "PROCESS", "PROCESS_EXEC",
-    "PROCESS_FORK", "PROCESS_VFORK", "RECORD_CELLS", "RING", "SEGMENT", "SYMBOL_NONE", "THREAD", "Cells", "bytes_of",
+    "PROCESS_FORK", "PROCESS_VFORK", "RECORD_CELLS", "RING", "SEEN", "SEGMENT", "SYMBOL_NONE", "THREAD", "Cells", "bytes_of",
     "dtype_of", "identity_of",
 ]  # fmt: skip
 
@@ -95,6 +95,7 @@ CELL = np.dtype(
 BLOB = dtype_of(STRUCTS["blob"])
 IDENTITY = dtype_of(STRUCTS["identity"])
 EXECUTED = dtype_of(STRUCTS["exec"])
+SEEN = dtype_of(STRUCTS["seen"])
 COUNT = dtype_of(STRUCTS["count"])
 INSIDE = dtype_of(STRUCTS["inside"])
 CLAIM = dtype_of(STRUCTS["claim"])

@@ -103,7 +103,8 @@ CELL = Layout("header:header payload:B*56", header=CELL_HEADER)
 BLOB = Layout("length:H flags:B cell:B")
 IDENTITY = Layout("pid:I tid:I parent:I reason:I")
 EXECUTED = Layout("path:blob pid:I", blob=BLOB)
-COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phase:Q spare:Q")
+SEEN = Layout("target:I generation:I frequency:I flags:I")
+COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phase:Q generation:Q")
 INSIDE = Layout("clock:Q frame:Q argument:Q serial:I symbol:H spare:H")
 CLAIM = Layout("position:Q pid:I tid:I")
 RING = Layout(
@@ -130,7 +131,7 @@ CONTROL = Layout(
 MANIFEST_HEAD = Layout("magic:Q abi:I targets:I hash:Q json_size:I spare:I")
 
 STRUCTS = {
-    "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED,
+    "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED, "seen": SEEN,
     "count": COUNT, "inside": INSIDE, "claim": CLAIM, "ring": RING, "segment": SEGMENT, "control": CONTROL,
     "manifest_head": MANIFEST_HEAD,
 }  # fmt: skip

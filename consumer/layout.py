@@ -192,6 +192,7 @@ class Layouts:
         self._types = Types(manifest.structs)
         self._events = event_layouts(self._types)
         self._known: dict[tuple[bool, int], Layout | None] = {}
+        self._changes: dict[int, Layout] = {}
 
     @property
     def bad(self) -> int:
@@ -200,6 +201,8 @@ class Layouts:
 
     def of(self, kind: int, symbol: int) -> Layout | None:
         """Return the layout of records of that kind and symbol; None when there are none such."""
+        if kind == abi.CONTROL_SEEN:
+            return self._change_of(symbol)
         if kind in self._events:
             return self._events[kind]
         if kind not in (abi.CALL, abi.ENTER, abi.EXEC) or symbol >= len(self._manifest.symbols):
@@ -208,6 +211,15 @@ class Layouts:
         if key not in self._known:
             self._known[key] = self._made(*key)
         return self._known[key]
+
+    def _change_of(self, symbol: int) -> Layout | None:
+        """CONTROL_SEEN records bear the name of the target that changed."""
+        if symbol >= len(self._manifest.symbols):
+            return None
+        number = self._manifest.symbols[symbol].target
+        if number not in self._changes:
+            self._changes[number] = event_layout(self._manifest.targets[number].name, _SEEN, self._types)
+        return self._changes[number]
 
     def _made(self, exec_record: bool, id: int) -> Layout | None:
         symbol = self._manifest.symbols[id]
@@ -232,6 +244,10 @@ def event_layout(name: str, fields: list[Field], types: Types) -> Layout:
     return Layout(abi.SYMBOL_NONE, Symbol(name, 0, "plain", fields=fields, result=Return()), Target(name), types)
 
 
+_SEEN = [Field(name, "uint", abi.FIRST_ARGS + 4 * i, 4) for i, name in enumerate(abi.SEEN.names or ()) if i]
+"""Of struct wci_seen, without the target: the layout bears its name."""
+
+
 def event_layouts(types: Types) -> dict[int, Layout]:
     """Return the layouts of the record kinds that are not calls."""
     words = ("pid", "tid", "parent", "reason")
@@ -240,5 +256,4 @@ def event_layouts(types: Types) -> dict[int, Layout]:
         abi.PROCESS: event_layout("process", identity, types),
         abi.THREAD: event_layout("thread", identity[:2], types),
         abi.LOST: event_layout("loss", [Field("lost", "uint", 24, 8)], types),
-        abi.CONTROL_SEEN: event_layout("control", [Field("generation", "uint", 24, 8)], types),
     }

@@ -299,7 +299,7 @@ def with_handlers(plan: Plan) -> Plan:
 def control_word(target: TargetPlan) -> int:
     """Return the target's control word at the start (wc_abi.h: bit 0 on, bit 1 drop, 32..63 frequency)."""
     on = 0 if target.internal else 1
-    return on | (2 if target.on_full == "drop" else 0) | 1 << 16 | (target.frequency << 32)
+    return on | (2 if target.on_full == "drop" else 0) | (target.frequency << 32)
 
 
 def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, Any]:

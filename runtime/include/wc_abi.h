@@ -116,6 +116,14 @@ struct wci_exec {
         uint32_t pid; /* who runs it: the caller for exec*, the child for posix_spawn* */
 };
 
+/* args of CONTROL_SEEN records: from this call on, this ring obeys the word. The header's symbol is the one called. */
+struct wci_seen {
+        uint32_t target;
+        uint32_t generation;
+        uint32_t frequency;
+        uint32_t flags; /* WCI_WORD_*, without ON: a target that is off is not called here */
+};
+
 enum wci_process_reason { WCI_PROCESS_EXEC = 1, WCI_PROCESS_FORK = 2, WCI_PROCESS_VFORK = 3 };
 
 enum wci_loss {
@@ -142,7 +150,7 @@ struct wci_count {
         uint64_t lost;
         uint64_t returned;   /* recorded (counted just behind the commit) or lost: see consumer/accounting.py for the rest */
         uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
-        uint64_t spare;
+        uint64_t generation; /* of the control word that this ring acted on last; 0 at the start, as the words' own */
 };
 
 /* One call that the ring's owner is inside of. Advisory: nothing's safety depends on it. */
@@ -288,6 +296,7 @@ WCI_ASSERT_LAYOUT(sizeof(struct wci_first) == WCI_CELL_SIZE, "a small record is 
 WCI_ASSERT_LAYOUT(offsetof(struct wci_first, args) == WCI_FIRST_ARGS, "layouts start at 36");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_blob) == 4, "a blob is described in 4 bytes");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_identity) <= 28, "an identity fits its record");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_seen) <= 28, "a word seen fits its record");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_count) == 64, "counters of one target share one line");
 WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, owner_pid) == 8, "the owner is compared as one aligned u64");
 WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, tail) == 64, "reader and writer do not share a line");

@@ -164,6 +164,7 @@ wci_inside_push(struct wci_ring *ring, struct wci_call *call, uint32_t symbol, u
 }
 
 WCI_HIDDEN bool wci_sample_out(struct wci_count *count, uint64_t word);
+WCI_HIDDEN void wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol);
 
 /*
  * Enter a call of a target that is on. Returns false when this call is not to be recorded: sampled out, suppressed, or
@@ -180,6 +181,8 @@ wci_enter_on(struct wci_call *call, uint64_t word, uint32_t target, uint32_t sym
                         return false;
         }
         struct wci_count *count = wci_ring_counts(ring, target);
+        if (WCI_UNLIKELY(count->generation != WCI_WORD_GENERATION(word)))
+                wci_control_seen(ring, word, target, symbol);
         wci_add_unlocked(&count->calls, 1);
         if (WCI_UNLIKELY(WCI_WORD_FREQUENCY(word) > 1) && wci_sample_out(count, word))
                 return false;

@@ -1,0 +1,190 @@
+"""wc-ctl: looks at running sessions and changes what their targets do. Entry point of the command.
+
+    wc-ctl ls                              the sessions of this user
+    wc-ctl SESSION show                    its targets, and what every thread is inside of
+    wc-ctl SESSION enable|disable T...     by name or glob
+    wc-ctl SESSION set T... frequency=10   also on_full=drop|block
+    wc-ctl SESSION stop                    record nothing any more; the programs go on
+
+SESSION is the pid of a wc-run, or of a program under it. Rules: --json prints what a script wants, and nothing else
+goes to standard output; what is refused changes nothing.
+
+Absent on purpose: any state of its own. The session's control page is the only one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+from wc_intercept.generator.errors import UserError, text
+
+from . import room
+from .control import Control, State
+from .session import find, list_sessions
+from .version import version
+from .within import Within, inside
+
+TOOL = "wc-ctl"
+OWN_ERROR = 1
+ACTIONS = ("show", "enable", "disable", "set", "stop")
+TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|stop (wc-ctl --help for more)"
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One line of ``wc-ctl ls``."""
+
+    pid: int
+    """Of its wc-run."""
+    alive: bool
+    """Whether that still runs; what a dead one left is read by wc-report."""
+    programs: list[int]
+    targets: int
+    on: int
+    path: str
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__.partition("Rules:")[0])
+@click.argument("session")
+@click.argument("action", default="show")
+@click.argument("words", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON value instead of a table.")
+@click.version_option(version(), "-V", "--version", message="wc-ctl (wc-intercept) %(version)s")
+def command(session: str, action: str, words: tuple[str, ...], as_json: bool) -> None:
+    if session == "ls":
+        _print_sessions(as_json)
+        return
+    if action not in ACTIONS:
+        raise UserError(f"no action '{action}'", why=f"there are {', '.join(ACTIONS)}", try_=TRY)
+    control = Control(find(session))
+    if action == "show":
+        _print_session(control, as_json)
+    elif action == "stop":
+        control.stop()
+    else:
+        _report(control, _change(control, action, words), as_json)
+
+
+def _change(control: Control, action: str, words: Sequence[str]) -> list[str]:
+    names = [word for word in words if "=" not in word]
+    if not names:
+        raise UserError(f"{action} needs targets", why="names or globs", try_=f"wc-ctl SESSION {action} 'open*'")
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    if action == "set":
+        return control.set(*names, **_settings(settings))
+    if settings:
+        raise UserError(f"{action} takes no settings", why=f"found {' '.join(settings)}", try_=TRY)
+    return control.enable(*names) if action == "enable" else control.disable(*names)
+
+
+def _settings(words: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in words.items():
+        if name == "frequency" and value.isascii() and value.isdigit():
+            found["frequency"] = int(value)
+        elif name == "on_full" and value in ("drop", "block"):
+            found["drop"] = value == "drop"
+        else:
+            raise UserError(f"{name}={value} is no setting", why="there are frequency=N and on_full=drop|block")
+    if not found:
+        raise UserError("set needs a setting", try_="wc-ctl SESSION set read frequency=10")
+    return found
+
+
+def _sessions() -> list[Session]:
+    found = []
+    for root in room.roots():
+        for path in list_sessions(root):
+            try:
+                control = Control(path)
+                states = control.states()
+                names = os.listdir(path)
+            except (UserError, OSError):
+                continue  # being made, or being removed
+            programs = {int(name.split("-")[1]) for name in names if name.startswith("seg-")}
+            on = sum(state.on for state in states)
+            alive = os.path.exists(f"/proc/{control.consumer}")
+            found.append(Session(control.consumer, alive, sorted(programs), len(states), on, path))
+    return found
+
+
+def _print_sessions(as_json: bool) -> None:
+    sessions = _sessions()
+    if as_json:
+        _emit(sessions)
+        return
+    for one in sessions:
+        programs = ", ".join(f"{pid} ({_name(pid)})" for pid in one.programs[:5])
+        more = f" and {len(one.programs) - 5} more" if len(one.programs) > 5 else ""
+        dead = "" if one.alive else ", its wc-run is dead: wc-report reads what it left"
+        click.echo(f"{one.pid}: {programs or 'no program yet'}{more}; {one.on} of {one.targets} targets on{dead}")
+    if not sessions:
+        click.echo("no session", err=True)
+
+
+def _print_session(control: Control, as_json: bool) -> None:
+    states = control.states()
+    calls = inside(control.path, control.manifest, control.hash)
+    if as_json:
+        _emit({"path": control.path, "pid": control.consumer, "targets": states, "inside": calls})
+        return
+    width = max((len(state.name) for state in states), default=0)
+    for state in states:
+        click.echo(f"{state.name:<{width}}  {_told(state)}")
+    for call in calls:
+        click.echo(_told_inside(call))
+
+
+def _told(state: State) -> str:
+    words = ["on" if state.on else "off"]
+    words += [f"every {state.frequency}th call"] if state.frequency > 1 else []
+    words += ["dropped when full"] if state.drop else []
+    words += [f"changed {state.generation} times"] if state.generation else []
+    return ", ".join(words)
+
+
+def _told_inside(call: Within) -> str:
+    since = f" for {call.seconds:.6f} s" if call.seconds is not None else ""
+    return f"process {call.pid} thread {call.tid} is inside {call.func}({call.argument:#x}...){since}"
+
+
+def _report(control: Control, changed: list[str], as_json: bool) -> None:
+    states = [state for state in control.states() if state.name in changed]
+    if as_json:
+        _emit(states)
+        return
+    for state in states:
+        click.echo(f"{state.name}: {_told(state)}", err=True)
+
+
+def _emit(value: object) -> None:
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "gone"
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
+    try:
+        command.main(prog_name=TOOL, standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(text(TOOL, UserError(error.format_message(), try_=TRY)), err=True)
+        return OWN_ERROR
+    except UserError as error:
+        click.echo(text(TOOL, error), err=True)
+        return OWN_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""A session's control page changed while its program runs: by wc-ctl, and what the program's rings say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BIN
+
+ROUND = 500
+DEADLINE = 60.0
+
+
+class Running:
+    """tests/c/rand_loop.c under wc-run: one round of calls at a time."""
+
+    def __init__(self, loop: Path, out: Path, *options: str) -> None:
+        command = [BIN / "wc-run", "--format", "jsonl", "--events", "-o", out, *options, loop, str(ROUND)]
+        self.out = out
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    @property
+    def session(self) -> str:
+        return str(self.process.pid)
+
+    def round(self) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(b".")
+        self.process.stdin.flush()
+        assert b"done\n" == self.process.stdout.readline()
+
+    def end(self) -> list[dict[str, Any]]:
+        _, said = self.process.communicate(timeout=DEADLINE)
+        assert (0, b"") == (self.process.returncode, said)
+        return [json.loads(line) for line in self.out.read_text().splitlines()]
+
+
+@pytest.fixture
+def loop(compile_c: Callable[..., Path]) -> Path:
+    return compile_c("rand_loop.c", "-fno-builtin")
+
+
+@contextmanager
+def running(loop: Path, tmp_path: Path, *options: str) -> Iterator[Running]:
+    one = Running(loop, tmp_path / "calls.jsonl", *options)
+    try:
+        yield one
+    finally:
+        one.process.kill()
+        one.process.communicate()
+
+
+def ctl(*words: str, status: int = 0) -> str:
+    """Run wc-ctl; return its output, or what it complained of."""
+    done = subprocess.run([BIN / "wc-ctl", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert status == done.returncode, done.stderr
+    return done.stderr if status else done.stdout
+
+
+def counted(lines: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(line["func"] for line in lines if "event" not in line)
+
+
+def changes(lines: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    return [(x["func"], x["generation"], x["frequency"]) for x in lines if x.get("event") == "control"]
+
+
+def test_a_change_is_in_force_at_the_next_call(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand,random,labs") as one:
+        one.round()
+        ctl(one.session, "disable", "rand")
+        one.round()
+        ctl(one.session, "set", "random", "frequency=10")
+        one.round()
+        ctl(one.session, "enable", "rand")
+        one.round()
+        lines = one.end()
+    assert {"rand": 2 * ROUND, "random": 2 * ROUND + 2 * ROUND // 10, "labs": 4 * ROUND} == counted(lines)
+    assert [("random", 1, 10), ("rand", 2, 1)] == changes(lines)
+
+
+def test_the_records_stand_behind_the_change_that_they_obey(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand") as one:
+        one.round()
+        ctl(one.session, "set", "rand", "frequency=100")
+        one.round()
+        lines = [line for line in one.end() if line.get("event", "control") == "control"]
+    at = [line.get("event") for line in lines].index("control")
+    assert (ROUND, ROUND // 100) == (at, len(lines) - at - 1)
+
+
+def test_nothing_enabled_and_then_all(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand,labs") as one:
+        one.round()
+        ctl(one.session, "disable", "*")
+        one.round()
+        assert {False} == {target["on"] for target in json.loads(ctl(one.session, "show", "--json"))["targets"]}
+        ctl(one.session, "enable", "rand")
+        one.round()
+        lines = one.end()
+    assert {"rand": 2 * ROUND, "labs": ROUND} == counted(lines)
+
+
+def test_the_accounts_hold_through_many_changes(loop: Path, tmp_path: Path, soak: bool) -> None:
+    with running(loop, tmp_path, "--trace", "rand,random,labs", "--strict") as one:
+        for number in range(200 if soak else 12):
+            ctl(one.session, ("enable", "disable")[number % 2], ("rand", "random", "labs")[number % 3])
+            ctl(one.session, "set", "*", f"frequency={number % 4 + 1}")
+            one.round()
+        assert one.end()
+
+
+def test_a_session_is_found_by_the_pid_of_its_program_too(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand") as one:
+        one.round()
+        mine = next(s for s in json.loads(ctl("ls", "--json")) if s["pid"] == one.process.pid)
+        assert (True, 1, 1) == (mine["alive"], mine["targets"], mine["on"])
+        (program,) = mine["programs"]
+        assert one.session in ctl("ls")
+        assert ["rand"] == [t["name"] for t in json.loads(ctl(str(program), "disable", "rand", "--json"))]
+        one.round()
+        assert {"rand": ROUND} == counted(one.end())
+
+
+def test_show_says_what_every_thread_is_inside_of(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "read") as one:
+        one.round()
+        end = time.monotonic() + DEADLINE
+        while not (inside := json.loads(ctl(one.session, "show", "--json"))["inside"]):
+            assert time.monotonic() < end
+        first = inside[0]
+        assert ("read", 0) == (first["func"], first["argument"])
+        assert 0 <= first["seconds"] < DEADLINE
+        assert "is inside read(0x0...)" in ctl(one.session)
+        one.end()
+
+
+def test_stop_ends_the_recording_and_the_program_goes_on(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand") as one:
+        one.round()
+        ctl(one.session, "stop")
+        one.round()
+        assert "the session has ended" in ctl(one.session, "enable", "rand", status=1)
+        assert {"rand": ROUND} == counted(one.end())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["disable", "ramd"], "no target 'ramd'"),
+        (["disable", "rand", "ramd"], "try:  rand"),
+        (["disable"], "disable needs targets"),
+        (["set", "rand"], "set needs a setting"),
+        (["set", "rand", "frequency=often"], "frequency=often is no setting"),
+        (["set", "rand", "frequency=0"], "not from 1 to"),
+        (["enable", "rand", "frequency=2"], "enable takes no settings"),
+        (["explode"], "no action 'explode'"),
+    ],
+)
+def test_what_is_refused_changes_nothing(loop: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    with running(loop, tmp_path, "--trace", "rand") as one:
+        assert said in ctl(one.session, *words, status=1)
+        one.round()
+        lines = one.end()
+    assert ({"rand": ROUND}, []) == (counted(lines), changes(lines))
+
+
+def test_a_session_that_is_none(tmp_path: Path) -> None:
+    assert "no session named" in ctl(str(os.getpid()), status=1)
+    assert "cannot open the session" in ctl(str(_with_control(tmp_path)), status=1)
+
+
+def _with_control(folder: Path) -> Path:
+    (folder / "control").mkdir()
+    return folder
