@@ -33,7 +33,7 @@ static uint32_t bucket_mask;
 static char *
 file_read(const char *path, size_t *size)
 {
-        const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
         struct stat status;
         char *bytes = NULL;
         if (fd < 0)
