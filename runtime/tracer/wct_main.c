@@ -173,12 +173,14 @@ wct_commands(bool wait)
 static const char *
 session_open(void)
 {
-        char path[4096];
+        static char path[4096]; /* also what is returned */
         struct stat info;
         snprintf(path, sizeof path, "%s/plan", wct_session.path);
         const char *why = wct_plan_open(path);
-        if (why != NULL)
-                return why;
+        if (why != NULL) {
+                snprintf(path, sizeof path, "the session's plan: %s", why);
+                return path;
+        }
         snprintf(path, sizeof path, "%s/control", wct_session.path);
         const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || fstat(fd, &info) != 0)
