@@ -49,12 +49,11 @@ string_limit(void)
         return (uint32_t)wct_smaller(wct_session.control->string_limit, WCT_PATH_LIMIT);
 }
 
-/* Of variadic arguments, where they are is noted at entry, and what scanf has stored there is read whatever it returns. */
 static bool
-is_due(const struct wct_symbol *symbol, const struct wct_argument *argument, enum wct_moment moment)
+is_due(const struct wct_argument *argument, enum wct_moment moment)
 {
         if (argument->content == WCT_KEEP_VARIADIC)
-                return moment == WCT_MOMENT_ENTRY || (symbol->flags & WCT_SCANF) != 0;
+                return true; /* at entry to find them, later to see what became of them */
         if (moment == WCT_MOMENT_ENTRY)
                 return argument->when == WCT_AT_ENTRY || argument->when == WCT_AT_BOTH;
         return argument->when == WCT_AT_RETURN || (argument->when != WCT_AT_ENTRY && moment == WCT_MOMENT_SUCCESS);
@@ -67,16 +66,18 @@ capture_begin(struct work *work, const struct wct_argument *argument, uint32_t i
         struct wct_piece *piece = piece_of(work, capture);
         const uint32_t limit = argument->limit != 0 ? argument->limit : string_limit();
         *piece = (struct wct_piece){0, 0, 0};
+        capture->argument = argument;
+        if (argument->content == WCT_KEEP_VARIADIC)
+                return true;
         if (argument->condition != 0 && (int64_t)wct_length(&work->evaluation, argument->condition) <= 0)
                 return false;
-        capture->argument = argument;
         capture->limit = (uint32_t)wct_smaller(limit, WCT_RECORD_BYTES);
         capture->from = argument->where == WCT_IN_RESULT ? work->evaluation.result : work->call->value[index];
         if (limit == 0)
                 return false;
-        if (capture->from == 0 && argument->content != WCT_KEEP_VARIADIC)
+        if (capture->from == 0)
                 piece->flags = argument->indirect ? 0 : WCI_BLOB_KEPT | WCI_BLOB_NULL;
-        return capture->from != 0 || argument->content == WCT_KEEP_VARIADIC;
+        return capture->from != 0;
 }
 
 /* Where a text's address stands behind the pointer: all of them in one read. */
@@ -305,7 +306,8 @@ variadic_enter(struct work *work, struct capture *capture)
 {
         static char format[WCT_PATH_LIMIT];
         struct wct_source source;
-        if (!wct_source_begin(&source, work->call, work->site) || !wct_kept_room(&work->kept, sizeof source + WCT_VARIADIC_ROOM))
+        wct_source_begin(&source, work->call, work->site);
+        if (!wct_kept_room(&work->kept, sizeof source + WCT_VARIADIC_ROOM))
                 return;
         struct wct_piece *piece = piece_of(work, capture);
         piece->at = work->kept->used;
@@ -322,7 +324,7 @@ variadic_enter(struct work *work, struct capture *capture)
 
 /* After scanf: what it has stored. Its source was kept at entry, where its flags are none. */
 static void
-variadic_exit(struct work *work, struct capture *capture)
+scanf_exit(struct work *work, struct capture *capture)
 {
         static char format[WCT_PATH_LIMIT];
         struct wct_source source;
@@ -333,7 +335,7 @@ variadic_exit(struct work *work, struct capture *capture)
         struct wct_piece *piece = piece_of(work, capture);
         piece->flags = WCI_BLOB_KEPT;
         piece->at = work->kept->used;
-        if (matched <= 0 || work->call->kept == NULL)
+        if (matched <= 0)
                 return;
         memcpy(&source, work->call->kept->bytes + work->call->kept->piece[capture->ordinal].at, sizeof source);
         const size_t length = wct_read_text(work->site->tracee->tid, format, work->call->value[work->call->symbol->format],
@@ -341,6 +343,26 @@ variadic_exit(struct work *work, struct capture *capture)
         format[length] = '\0';
         piece->length = wct_variadic_scanf(&source, format, matched, work->kept->bytes + piece->at);
         work->kept->used += piece->length;
+}
+
+/* After printf: what it was given is known; of one that failed nothing is shown. */
+static void
+printf_exit(struct work *work, struct capture *capture)
+{
+        const uint32_t condition = capture->argument->condition;
+        if (condition != 0 && (int64_t)wct_length(&work->evaluation, condition) <= 0)
+                work->call->kept->piece[capture->ordinal].length = 0;
+}
+
+static void
+variadic_capture(struct work *work, struct capture *capture)
+{
+        if (work->moment == WCT_MOMENT_ENTRY)
+                variadic_enter(work, capture);
+        else if (work->call->symbol->flags & WCT_SCANF)
+                scanf_exit(work, capture);
+        else
+                printf_exit(work, capture);
 }
 
 /* --- all of a call's ----------------------------------------------------------------------------------------------------------------------------- */
@@ -356,7 +378,7 @@ work_collect(struct work *work)
                 if (argument->blob == 0)
                         continue;
                 *capture = (struct capture){.ordinal = ordinal++};
-                if (is_due(symbol, argument, work->moment) && capture_begin(work, argument, i, capture))
+                if (is_due(argument, work->moment) && capture_begin(work, argument, i, capture))
                         work->count++;
         }
 }
@@ -384,10 +406,8 @@ wct_captures_take(struct wct_call *call, const struct wct_site *site, enum wct_m
                 struct capture *capture = &work.captures[i];
                 if (capture->argument->content == WCT_KEEP_TEXTS && capture->from != 0)
                         texts_capture(&work, capture);
-                else if (capture->argument->content == WCT_KEEP_VARIADIC && moment == WCT_MOMENT_ENTRY)
-                        variadic_enter(&work, capture);
                 else if (capture->argument->content == WCT_KEEP_VARIADIC)
-                        variadic_exit(&work, capture);
+                        variadic_capture(&work, capture);
         }
         if (moment == WCT_MOMENT_ENTRY)
                 call->kept = work.kept;

@@ -105,21 +105,20 @@ place_is_sound(const struct wct_symbol *symbol, uint32_t offset, uint32_t size)
                within + size <= WCI_CELL_SIZE && (offset < WCI_CELL_SIZE || within >= sizeof(struct wci_cell_header));
 }
 
+/* One without words is nowhere: a struct half in registers and half in vectors. */
 static bool
 value_is_sound(const struct wct_symbol *symbol, const struct wct_argument *argument)
 {
-        static const uint8_t places[] = {[WCT_IN_REGISTER] = 6, [WCT_IN_VECTOR] = 8, [WCT_ON_STACK] = 128};
-        const uint32_t words = argument->words;
+        const uint32_t words = wct_words(argument);
+        const uint32_t places = argument->where == WCT_IN_REGISTER ? 6 : argument->where == WCT_IN_VECTOR ? 8 : 256 + 7;
         if (argument->type > WCT_COMPLEX || argument->where > WCT_IN_VARIADIC)
                 return false;
-        if (argument->where > WCT_ON_STACK)
+        if (argument->where > WCT_ON_STACK || words == 0)
                 return argument->offset == 0;
-        if (words == 0 || words > 7 || argument->place + words > places[argument->where])
+        if (words > 7 || argument->place + words > places)
                 return false;
-        if (argument->offset == 0)
-                return true;
-        return argument->size != 0 && argument->size <= 8 * words &&
-               place_is_sound(symbol, argument->offset, argument->size);
+        return argument->offset == 0 || (argument->size != 0 && argument->size <= 8 * words &&
+                                         place_is_sound(symbol, argument->offset, argument->size));
 }
 
 static bool
@@ -232,14 +231,17 @@ name_hash(const char *name)
 static void
 facts_add(struct wct_facts *all, const struct wct_argument *argument)
 {
-        const bool at_entry = argument->blob != 0 && (argument->when == WCT_AT_ENTRY || argument->when == WCT_AT_BOTH);
-        if (argument->where == WCT_ON_STACK && argument->place + argument->words > all->stack_words)
-                all->stack_words = (uint8_t)(argument->place + argument->words);
-        if (argument->where <= WCT_ON_STACK)
-                all->wide_words = (uint8_t)(all->wide_words + argument->words - 1);
-        all->vector |= argument->where == WCT_IN_VECTOR;
-        all->at_entry |= at_entry || argument->where == WCT_IN_VARIADIC;
-        all->at_exit |= (argument->blob != 0 && argument->when != WCT_AT_ENTRY) || argument->where == WCT_IN_VARIADIC;
+        const uint32_t words = wct_words(argument);
+        const bool is_value = argument->where <= WCT_ON_STACK && words != 0;
+        const bool variadic = argument->where == WCT_IN_VARIADIC;
+        if (is_value && argument->where == WCT_ON_STACK && argument->place + words > all->stack_words)
+                all->stack_words = (uint16_t)(argument->place + words);
+        if (is_value)
+                all->wide_words = (uint8_t)(all->wide_words + words - 1);
+        all->vector |= is_value && argument->where == WCT_IN_VECTOR;
+        all->conditional |= is_value && argument->blob == 0 && argument->condition != 0;
+        all->at_entry |= variadic || (argument->blob != 0 && (argument->when == WCT_AT_ENTRY || argument->when == WCT_AT_BOTH));
+        all->at_exit |= variadic || (argument->blob != 0 && argument->when != WCT_AT_ENTRY);
         all->keeps |= all->at_entry || all->wide_words != 0;
 }
 

@@ -25,13 +25,21 @@ wct_smaller(uint64_t a, uint64_t b)
 /* --- the plan: what is known of a symbol beforehand (wct_plan.c) ------------------------------------------------------- */
 
 struct wct_facts {
-        uint8_t stack_words; /* that its arguments take above the return address */
+        uint16_t stack_words; /* that its arguments take above the return address */
         uint8_t wide_words;  /* of arguments of several words, all but their first */
         bool vector;         /* an argument travels in a vector register */
         bool at_entry;       /* something behind a pointer is read at entry */
         bool at_exit;        /* or after the call */
         bool keeps;          /* something must outlive the entry: struct wct_kept */
+        bool conditional;    /* a value stands as 0 unless its program says otherwise */
 };
+
+/* Words of an argument that are fetched: of one that does not stand in the record the first is, for programs. */
+static inline uint32_t
+wct_words(const struct wct_argument *argument)
+{
+        return argument->offset != 0 || argument->words == 0 ? argument->words : 1;
+}
 const struct wct_facts *wct_facts(const struct wct_symbol *symbol);
 
 /* --- several pieces of a tracee's memory in one system call (wct_memory.c) ---------------------------------------------- */
@@ -127,7 +135,7 @@ struct wct_source {
         bool lost; /* an argument could not be read: what follows is unknown too */
         pid_t tid;
 };
-bool wct_source_begin(struct wct_source *source, const struct wct_call *call, const struct wct_site *site);
+void wct_source_begin(struct wct_source *source, const struct wct_call *call, const struct wct_site *site);
 uint32_t wct_variadic_printf(struct wct_source *source, const char *format, uint8_t *out);
 uint32_t wct_variadic_scanf(struct wct_source *source, const char *format, int matched, uint8_t *out);
 

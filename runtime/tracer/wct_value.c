@@ -12,7 +12,7 @@
 
 #include "wct_record.h"
 
-#define STACK_WORDS 128u
+#define STACK_WORDS 264u
 
 bool
 wct_vector_read(pid_t tid, struct user_fpregs_struct *registers)
@@ -76,6 +76,18 @@ wide_words(struct wct_kept *kept)
         return (uint64_t *)(void *)kept->bytes;
 }
 
+/* open's mode, which is passed only when the flags ask for one. */
+static void
+conditions_apply(struct wct_call *call, const struct wct_site *site)
+{
+        const struct wct_argument *argument = wct_plan.arguments + call->symbol->first;
+        const struct wct_evaluation evaluation = {call, site->tracee->tid, 0};
+        for (uint32_t i = 0; i < call->symbol->arguments; i++, argument++)
+                if (argument->blob == 0 && argument->condition != 0 &&
+                    (int64_t)wct_length(&evaluation, argument->condition) <= 0)
+                        call->value[i] = 0;
+}
+
 void
 wct_values_take(struct wct_call *call, const struct wct_site *site)
 {
@@ -86,14 +98,13 @@ wct_values_take(struct wct_call *call, const struct wct_site *site)
         uint64_t *wide = call->kept == NULL ? NULL : wide_words(call->kept);
         places_read(&places, facts, site);
         for (uint32_t i = 0; i < symbol->arguments; i++, argument++) {
-                if (argument->where > WCT_ON_STACK) {
-                        call->value[i] = 0;
-                        continue;
-                }
-                call->value[i] = widened(argument->type, argument->size, word_at(&places, argument, 0));
-                for (uint32_t word = 1; word < argument->words; word++)
+                const uint32_t words = argument->where <= WCT_ON_STACK ? wct_words(argument) : 0;
+                call->value[i] = words == 0 ? 0 : widened(argument->type, argument->size, word_at(&places, argument, 0));
+                for (uint32_t word = 1; word < words; word++)
                         *wide++ = word_at(&places, argument, word);
         }
+        if (facts->conditional)
+                conditions_apply(call, site);
 }
 
 static void
@@ -114,16 +125,15 @@ wct_values_store(const struct wct_call *call, uint8_t *record)
         for (uint32_t i = 0; i < symbol->arguments; i++, argument++) {
                 const uint32_t offset = argument->offset;
                 const uint64_t word = call->value[i];
-                if (argument->where > WCT_ON_STACK)
+                if (offset == 0)
                         continue;
-                if (offset != 0 && argument->size == 8)
+                if (argument->size == 8)
                         memcpy(record + offset, &word, 8);
-                else if (offset != 0 && argument->size == 4)
+                else if (argument->size == 4)
                         memcpy(record + offset, &word, 4);
-                else if (offset != 0)
+                else
                         wide_store(record + offset, argument->size, word, wide);
-                if (argument->words > 1)
-                        wide += argument->words - 1;
+                wide += argument->words - 1;
         }
 }
 

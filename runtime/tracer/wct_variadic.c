@@ -28,11 +28,11 @@ registers_begin(struct wct_source *source, const struct wct_call *call, const st
         const struct wct_argument *argument = wct_plan.arguments + call->symbol->first;
         uint32_t stack = 0;
         for (uint32_t i = 0; i < call->symbol->arguments; i++, argument++) {
-                const uint8_t end = (uint8_t)(argument->place + argument->words);
+                const uint32_t end = argument->place + argument->words;
                 if (argument->where == WCT_IN_REGISTER && end > source->gp_at)
-                        source->gp_at = end;
+                        source->gp_at = (uint8_t)end;
                 if (argument->where == WCT_IN_VECTOR && end > source->fp_at)
-                        source->fp_at = end;
+                        source->fp_at = (uint8_t)end;
                 if (argument->where == WCT_ON_STACK && end > stack)
                         stack = end;
         }
@@ -40,14 +40,15 @@ registers_begin(struct wct_source *source, const struct wct_call *call, const st
         source->overflow = site->sp + 8 + 8 * stack;
 }
 
-static bool
+static void
 list_begin(struct wct_source *source, uint64_t list)
 {
         struct va_places places;
         uint64_t saved[SAVED_BYTES / 8] = {0};
-        if (wct_read(source->tid, &places, list, sizeof places) != sizeof places || places.gp_offset > GP_BYTES ||
-            places.fp_offset > SAVED_BYTES)
-                return false;
+        source->lost = wct_read(source->tid, &places, list, sizeof places) != sizeof places || places.gp_offset > GP_BYTES ||
+                       places.fp_offset > SAVED_BYTES;
+        if (source->lost)
+                return;
         if (places.gp_offset < GP_BYTES || places.fp_offset < SAVED_BYTES)
                 wct_read(source->tid, saved, places.saved, sizeof saved);
         memcpy(source->gp, saved, sizeof source->gp);
@@ -57,18 +58,17 @@ list_begin(struct wct_source *source, uint64_t list)
         source->fp_at = (uint8_t)(places.fp_offset < GP_BYTES ? 0 : (places.fp_offset - GP_BYTES + 15) / 16);
         source->fp_known = true;
         source->overflow = places.overflow;
-        return true;
 }
 
-bool
+void
 wct_source_begin(struct wct_source *source, const struct wct_call *call, const struct wct_site *site)
 {
         memset(source, 0, sizeof *source);
         source->tid = site->tracee->tid;
         if (call->symbol->flags & WCT_VA_LIST)
-                return list_begin(source, call->value[call->symbol->format + 1]);
-        registers_begin(source, call, site);
-        return true;
+                list_begin(source, call->value[call->symbol->format + 1]);
+        else
+                registers_begin(source, call, site);
 }
 
 static uint64_t
