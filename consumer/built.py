@@ -90,7 +90,7 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
         from wc_intercept.generator.errors import UserError
 
         try:
-            found = note.keep(_located(parse(config_of_list(names), "--trace")), [])
+            found = note.keep(_located(parse(config_of_list(names, wanted.engine), "--trace")), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
@@ -105,31 +105,46 @@ def absolute(path: str) -> str:
         raise Refusal(f"cannot find {path}: {error.strerror}", "", "the working directory has been removed") from None
 
 
-def _located(config: Config) -> Config:
-    """A list has no lines and columns: its targets are named instead."""
+def _located(config: Config, names: str) -> Config:
+    """A list has no lines and columns: its targets are named instead. fn: says that a function is meant."""
     from msgspec.structs import replace
 
-    funcs = tuple(replace(func, at=f"--trace {func.requested}") for func in config.funcs)
+    plain = [not name.startswith("fn:") for name in names.split(",") if not name.startswith("sys:")]
+    funcs = tuple(
+        replace(func, at=f"--trace {func.requested}", plain=also_calls)
+        for func, also_calls in zip(config.funcs, plain, strict=True)
+    )
     calls = tuple(replace(call, at=f"--trace {call.requested}") for call in config.calls)
     return replace(config, funcs=funcs, calls=calls)
 
 
-def config_of_list(names: str) -> str:
+def config_of_list(names: str, engine: Engine = "preload") -> str:
     """Return the config that ``--trace open,%memory,fn:read,sys:futex`` stands for.
 
-    Which plain names mean system calls depends on the engine: generator/build.py decides.
+    Where everything is traced (engine ptrace: also a static program, and one that runs already) a plain name means
+    system calls, as strace's do, and a function only where no system call is called so or does what it does.
     """
-    funcs, calls = [], []
+    funcs: list[str] = []
+    calls: list[str] = []
     for name in names.split(","):
         if not name or any(sign in name for sign in '"\\') or not name.isprintable():
             raise Refusal(f"--trace {names}: {name!r} is no name", try_="--trace open,read,%memory")
-        if name.startswith("sys:"):
-            calls.append(f'{{"syscall_id": "{name[4:]}"}}')
-        else:
-            key = "set" if name.startswith("%") else "func_name"
-            funcs.append(f'{{"{key}": "{name.removeprefix("fn:")}"}}')
-    syscalls = ', "syscalls": [' + ", ".join(calls) + "]" if calls else ""
+        kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
+        found = [plain] if kind == "sys" else _system_calls(plain) if engine == "ptrace" and not kind else []
+        calls += (f'{{"syscall_id": "{call}"}}' for call in found)
+        if not found:
+            funcs.append(f'{{"{"set" if plain.startswith("%") else "func_name"}": "{plain}"}}')
+    syscalls = ', "syscalls": [' + ", ".join(dict.fromkeys(calls)) + "]" if calls else ""
     return '{"funcs": [' + ", ".join(funcs) + "]" + syscalls + "}"
+
+
+def _system_calls(name: str) -> list[str]:
+    """Return the system calls that a plain name means, globs and sets as they are; none: it is a function's."""
+    from wc_intercept.generator.syscalls import select, stands_for
+
+    if set(name) & set("%*?["):
+        return [name] if select(name) else []
+    return [*(stands_for(name) or select(name))]
 
 
 class Note:
@@ -252,7 +267,8 @@ def _dependencies(config: Config, program: str) -> list[str]:
     if config.headers:
         files += dependencies(platform, config.headers, config.include)
     try:
-        files += Program.read(Path(program)).libraries.values() if program else ()
+        asked = Program.read(Path(program)) if program else None
+        files += [*asked.libraries.values(), *asked.debug_files] if asked else ()
     except UserError:
         pass
     return files
