@@ -139,7 +139,7 @@ def test_python(tmp_path: Path) -> None:
 def test_sqlite3(tmp_path: Path, needs: Callable[[str], str]) -> None:
     database = tmp_path / "d.sqlite"
     run = agree(tmp_path, [needs("sqlite3"), database, SQL], lambda: database.unlink(missing_ok=True))
-    assert "120|33414\nt\n" == run.stdout
+    assert "500|125250\nt\nu\n" == run.stdout
     assert 1 < counts(run.threads)["fdatasync"] + counts(run.threads)["fsync"]
 
 
