@@ -57,6 +57,26 @@ sample_out(struct wci_count *count, uint64_t word)
         return true;
 }
 
+/* The target's word has changed since this ring acted on it last: tell the reader from which call on. */
+static void
+control_seen(struct wci_ring *ring, uint64_t word, const struct wct_symbol *symbol)
+{
+        const struct wct_open_record record = wct_ring_open(ring, WCT_UNCOUNTED, symbol->id, WCI_CONTROL_SEEN, 1);
+        wct_ring_count(ring, symbol->target)->generation = WCI_WORD_GENERATION(word);
+        if (record.first == NULL)
+                return;
+        const struct wci_seen seen = {.target = symbol->target,
+                                      .generation = WCI_WORD_GENERATION(word),
+                                      .frequency = WCI_WORD_FREQUENCY(word),
+                                      .flags = (uint32_t)word & 0xfeu};
+        record.first->clock = wct_clock();
+        record.first->duration = WCI_NO_DURATION;
+        record.first->result = word;
+        record.first->error = 0;
+        memcpy(record.first->args, &seen, sizeof seen);
+        wct_ring_commit(&record);
+}
+
 /* --- the in-flight stack ------------------------------------------------------------------------------------------------ */
 
 /* Above the innermost call of this thread that is noted there. */
@@ -178,6 +198,8 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         if (ring == NULL)
                 return;
         struct wci_count *count = wct_ring_count(ring, symbol->target);
+        if (count->generation != WCI_WORD_GENERATION(word))
+                control_seen(ring, word, symbol);
         count->calls++;
         if (sample_out(count, word))
                 return;
