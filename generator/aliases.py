@@ -18,6 +18,7 @@ from functools import cached_property
 
 from .annotations import POINTERS
 from .elf import Library
+from .engines import PROGRAM
 from .errors import UserError
 from .headers import Headers
 from .libc_prototypes import PROTOTYPES
@@ -59,7 +60,7 @@ class Aliases:
         self._library: dict[str, Library] = {}
         for library in libraries:
             for name, export in library.exports.items():
-                if name not in self.exports and name.isidentifier():
+                if name not in self.exports and (name.isidentifier() or library.soname == PROGRAM):
                     self.exports[name] = export
                     self._library[name] = library
         self._functions: dict[str, Function | None] = {}

@@ -1,9 +1,10 @@
-"""From a config to a shim: runs the passes in order, and keeps the result by content.
+"""From a config to a shim and a plan for the tracer: runs the passes in order, and keeps the results by content.
 
 Called by cli.py (``wc-gen``) and by wc-run (``-c``, ``--trace``). ``plan`` ends before any C is made, ``write_shim``
-with a file, ``build`` with a file in the cache. Rules: the cache's key covers everything that the result depends on
-(config, the tool itself, compiler, libraries, headers, and the program only where it was asked); a hit imports neither
-parser, templates nor pyelftools; a name that nothing knows is an error, a refused one is a line of the coverage report.
+with a file, ``build`` with files in the cache. Rules: the cache's key covers everything that the result depends on
+(config, engine, the tool itself, compiler, libraries, headers, and the program only where it was asked); a hit imports
+neither parser, templates nor pyelftools; a name that nothing knows is an error, a refused one is a line of the coverage
+report.
 
 Absent on purpose: what the passes decide, and printing.
 """
@@ -15,18 +16,20 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from . import config as configs
 from . import handlers
 from .cache import Cache, identity
 from .config import Config
 from .elf import Image, Library, find_library
+from .engines import Engine, Scene
 from .errors import UserError, nearest
 from .host import host
 from .manifest import Coverage, Manifest, decode
@@ -43,6 +46,8 @@ FOLDERS = ("generator", "templates", "runtime")
 HEAD = 32
 """Bytes of struct wci_manifest_head."""
 NEAREST_OF = 3
+SHIM_NAME = "shim.so"
+"""As LD_PRELOAD names it in a session."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,34 @@ class Shim:
 
     @cached_property
     def manifest(self) -> Manifest:
-        section = Image(str(self.path)).sections[".wc_manifest"]
-        data = self.path.read_bytes()[section.offset : section.offset + section.size]
-        targets = int.from_bytes(data[12:16], "little")
-        return decode(data[HEAD + 8 * targets :])
+        return manifest_of(section_of(self.path))
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a config was built into: files that do not change, and that last as long as this process at least."""
+
+    path: Path | None
+    """The shim; None when the tracer serves every target."""
+    plan: Path | None
+    """The tracer's plan (wc_plan.h); None when the shim serves every target."""
+    stored: Path
+    """The manifest of both, as section .wc_manifest of a shim holds it."""
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return manifest_of(self.stored.read_bytes())
+
+
+def section_of(shim: Path) -> bytes:
+    """Return section .wc_manifest of a shim."""
+    section = Image(str(shim)).sections[".wc_manifest"]
+    return shim.read_bytes()[section.offset : section.offset + section.size]
+
+
+def manifest_of(section: bytes) -> Manifest:
+    targets = int.from_bytes(section[12:16], "little")
+    return decode(section[HEAD + 8 * targets :])
 
 
 @dataclass(frozen=True)
@@ -70,32 +99,47 @@ class Planned:
     """The program was asked, so that the plan holds for it alone."""
 
 
-def build(config: Config | Path | str, program: Path | None = None, cache: Path | None = None) -> Shim:
-    """Return the shim for *config*, from the cache if it was built before. Raises UserError.
+def build(
+    config: Config | Path | str,
+    program: Path | None = None,
+    cache: Path | None = None,
+    engine: Engine = "preload",
+    fallback: bool = False,
+) -> Built:
+    """Return what *config* comes to, from the cache if it was built before. Raises UserError.
 
-    *program* is what will run under it: names that libc does not know are looked for there. *cache* is the cache's
-    directory, by default the user's.
+    *program* is what will run: names that libc does not know are looked for there. *cache* is the cache's directory, by
+    default the user's. *engine*: who serves the targets; with "auto" each goes to the shim if it can. *fallback*: the
+    tracer serves the shim's targets too, in children that the shim does not reach.
     """
     config = configs.load(config) if isinstance(config, (Path, str)) else config
     store = Cache(cache) if cache else Cache.default()
     platform = host()
     asked = _program(program)
-    keys = _Keys(config, platform, asked)
+    scene = scene_of(engine, asked, fallback)
+    keys = _Keys(config, platform, asked, scene)
     for key in keys.lookup():
-        found = store.file("shims", f"{key}.so")
+        found = _kept(store, key)
         if found is not None:
-            return Shim(found)
-    planned = plan(config, platform, asked)
+            return found
+    planned = plan(config, platform, asked, scene)
     for error in (*planned.unknown, *nothing_left(config, planned.plan)):
         raise error
-    return Shim(_make(planned, keys.of_program if planned.of_program else keys.general, store))
+    return _make(planned, keys.of_program if planned.of_program else keys.general, store)
 
 
-def plan(config: Config, platform: Platform | None = None, program: Program | None = None) -> Planned:
+def scene_of(engine: Engine, program: Program | None, fallback: bool = False) -> Scene:
+    """Return what the choice of engines depends on."""
+    return Scene(engine, (program.kind.why_not_preload or "") if program else "", fallback, program is not None)
+
+
+def plan(
+    config: Config, platform: Platform | None = None, program: Program | None = None, scene: Scene | None = None
+) -> Planned:
     """Return the plan for *config*, with the names that neither libc nor its libraries nor the program know."""
     from .preprocessor import Preprocessing
 
-    platform = platform or host()
+    platform, scene = platform or host(), scene or scene_of("preload", program)
     running = Preprocessing.of_headers(platform.compiler, config.headers, config.include)
     from .headers import Headers  # while it runs: the parser and the table take as long as it does
     from .policy import plan as decide
@@ -106,21 +150,86 @@ def plan(config: Config, platform: Platform | None = None, program: Program | No
     except UserError as error:
         error.at = error.at or _header_at(config, error.what)
         raise
-    made = decide(config, headers, libraries, platform)
-    wanted = {line.requested for line in made.coverage if line.status == "unknown"}
-    of_program = bool(wanted) and program is not None
-    if wanted and program is not None:
-        more = [library for library in _libraries_of(program) if _exports_any(library, wanted)]
-        made = decide(config, headers, [*libraries, *more], platform) if more else made
-        made = _with(made, (_own(line, program) for line in made.coverage))
-    made = _with(made, (_system_call(line, headers) for line in made.coverage))
+    if scene.all_traced:
+        config = _as_calls(config, platform)
+    decided = _Decision(libraries, headers, platform, program, scene, decide)
+    made, of_program = decided.of(config)
+    calls = {line.requested: found for line in made.coverage if (found := _meant(line, platform))}
+    if calls:
+        config = _with_calls(config, calls)
+        made, of_program = decided.of(config)
     handlers.check(config)
     made = _with(made, _pending(config, made.coverage))
-    reported = {(line.requested, line.where) for line in made.coverage}
-    made = _with(made, [*made.coverage, *(x for x in config.uncovered if (x.requested, x.where) not in reported)])
+    if program is not None and program.is_static:
+        made = _with(made, (_not_linked_in(line, libraries) for line in made.coverage))
     made = _with(made, handlers.with_reasons(made))
     unknown = tuple(unknown_name(line, libraries) for line in made.coverage if line.status == "unknown")
     return Planned(made, unknown, of_program)
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """Asks the policy, and the program for what libc does not know."""
+
+    libraries: Sequence[Library]
+    headers: Headers
+    platform: Platform
+    program: Program | None
+    scene: Scene
+    decide: Callable[..., Plan]
+
+    def of(self, config: Config) -> tuple[Plan, bool]:
+        """Return the plan for *config*, and whether it holds for the program alone."""
+        if self.program is not None and self.program.is_static:
+            return self._asked(config, [self.program.library()]), True
+        made = self.decide(config, self.headers, self.libraries, self.platform, self.scene)
+        wanted = {line.requested for line in made.coverage if line.status in ("unknown", "pending")}
+        if not wanted or self.program is None:
+            return made, False
+        more = self.program.defining(wanted)
+        return self._asked(config, [*self.libraries, *more]) if more else made, True
+
+    def _asked(self, config: Config, libraries: Sequence[Library]) -> Plan:
+        return self.decide(config, self.headers, libraries, self.platform, self.scene, self.program)
+
+
+def _as_calls(config: Config, platform: Platform) -> Config:
+    """Return *config* with plain names as the system calls that they mean; those that mean none stay functions."""
+    from .syscalls import select, stands_for
+
+    plain = [func.requested for func in config.funcs if func.plain]
+    meant = {name: stands_for(name, platform) or select(name, platform) for name in plain}
+    return _with_calls(config, {name: calls for name, calls in meant.items() if calls})
+
+
+def _meant(line: Coverage, platform: Platform) -> tuple[str, ...]:
+    """Return the system calls that a function's unknown name means."""
+    name = line.requested
+    if line.status != "unknown" or not name.isidentifier():
+        return ()
+    from .syscalls import select, stands_for
+
+    return stands_for(name, platform) or select(name, platform)
+
+
+def _with_calls(config: Config, calls: Mapping[str, Sequence[str]]) -> Config:
+    """Return *config* with the functions whose names are system calls' as such."""
+    moved = []
+    for func in config.funcs:
+        for name in calls.get(func.requested, ()):
+            kept = {key: getattr(func, key) for key in (*configs.WISHES, "capture", "at")}
+            moved.append(configs.Call(name, index=func.index, key="funcs", **kept))
+    funcs = tuple(func for func in config.funcs if func.requested not in calls)
+    return msgspec.structs.replace(config, funcs=funcs, calls=(*config.calls, *moved))
+
+
+def _not_linked_in(line: Coverage, libraries: Sequence[Library]) -> Coverage:
+    """Say of a name that a static program lacks, and that is not made up, that it is not there."""
+    known = bool(set(line.requested) & set("%*?[")) or any(line.requested in library.exports for library in libraries)
+    if line.status != "unknown" or not known:
+        return line
+    reason = "the program is statically linked, and its symbol table has no function of that name"
+    return _uncovered(line, "refused", reason)
 
 
 def write_shim(made: Plan, output: Path, store: Cache | None = None) -> None:
@@ -159,6 +268,8 @@ def _header_at(config: Config, what: str) -> str:
 def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
     """Return the error for a name that nothing knows, with the names it may have meant."""
     name = line.requested
+    if name.startswith("sys:"):
+        return UserError(f"no system call '{name[4:]}'", line.where, line.reason)
     if name.startswith("%"):
         from .annotations import CALL_SETS
 
@@ -175,10 +286,11 @@ def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
 
 def nothing_left(config: Config, made: Plan) -> Iterator[UserError]:
     """Yield the error for a plan that intercepts nothing."""
-    if any(line.symbols and line.status in ("wrapped", "pending") for line in made.coverage):
+    if any(line.symbols and line.status in ("wrapped", "traced", "pending") for line in made.coverage):
         return
     if not made.coverage:
-        yield UserError("the config names nothing to intercept", config.where("funcs"), "it has no funcs")
+        why = "it has no funcs and no syscalls"
+        yield UserError("the config names nothing to intercept", config.where("funcs"), why)
         return
     reasons = [f"{line.requested}: {line.reason or line.status}" for line in made.coverage]
     more = [f"and {len(reasons) - NEAREST_OF} more"] if len(reasons) > NEAREST_OF else []
@@ -188,8 +300,8 @@ def nothing_left(config: Config, made: Plan) -> Iterator[UserError]:
 class _Keys:
     """The names that a shim has in the cache."""
 
-    def __init__(self, config: Config, platform: Platform, program: Program | None) -> None:
-        self.config, self.platform, self.program = config, platform, program
+    def __init__(self, config: Config, platform: Platform, program: Program | None, scene: Scene) -> None:
+        self.config, self.platform, self.program, self.scene = config, platform, program, scene
 
     def lookup(self) -> Iterator[str]:
         """Yield the names that would fit, the one that fits all programs first."""
@@ -203,7 +315,9 @@ class _Keys:
         libraries = [find_library(name) or name for name in (*config.libraries, *(f.library for f in config.funcs))]
         parts = [
             _tool(),
+            *(self.scene.engine, self.scene.not_preloadable, str(self.scene.fallback)),
             *(config.document.text, config.name, config.library_path, config.ld_preload),
+            "".join("p" if func.plain else "f" for func in config.funcs),
             *("include", *config.include, "libraries"),
             *(identity(path) for path in (platform.libc_path, platform.libm_path, *libraries) if path),
             *(platform.compiler, identity(shutil.which(platform.compiler) or "")),
@@ -214,7 +328,7 @@ class _Keys:
     @cached_property
     def of_program(self) -> str:
         assert self.program is not None
-        files = [str(self.program.path), *self.program.libraries.values()]
+        files = [str(self.program.path), *self.program.libraries.values(), *self.program.debug_files]
         return _digest([self.general, *(identity(file) for file in files)])
 
     def _headers(self) -> list[str]:
@@ -240,18 +354,56 @@ def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _make(planned: Planned, key: str, store: Cache) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="wc-shim-"))
-    kept = folder
-    try:
-        write_shim(planned.plan, folder / f"{key}.so", store)
-        kept = store.keep("shims", f"{key}.so", folder / f"{key}.so")
-    finally:
-        if kept.parent == folder:  # no cache: it lives as long as this process
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return kept
+def _kept(store: Cache, key: str) -> Built | None:
+    """Return what the cache has under *key*, when all of it is there."""
+    stored = store.file("plans", f"{key}.manifest")
+    if stored is None:
+        return None
+    engines = {symbol.engine for symbol in manifest_of(stored.read_bytes()).symbols}
+    shim, traced = store.file("shims", f"{key}.so"), store.file("plans", f"{key}.plan")
+    if ("preload" in engines and shim is None) or ("ptrace" in engines and traced is None):
+        return None
+    return Built(shim, traced, stored)
+
+
+def _make(planned: Planned, key: str, store: Cache) -> Built:
+    """Make the files, the manifest last: with it they are complete."""
+    from .emit import emit
+    from .toolchain import pack_manifest
+
+    work = _Work(store, key)
+    emission = emit(planned.plan)
+    section, mark = pack_manifest(emission.manifest, emission.words)
+    shim = traced = None
+    if planned.plan.wrappers:
+        write_shim(planned.plan, work.file("so"), store)
+        shim = work.keep("shims", "so")
+    if planned.plan.traced:
+        from .tracer_plan import pack
+
+        work.file("plan").write_bytes(pack(emission.plan, emission.traced, mark, SHIM_NAME if shim else ""))
+        traced = work.keep("plans", "plan")
+    work.file("manifest").write_bytes(section)
+    return Built(shim, traced, work.keep("plans", "manifest"))
+
+
+class _Work:
+    """Where files are made before the cache takes them; without a cache they live as long as this process."""
+
+    def __init__(self, store: Cache, key: str) -> None:
+        self.store, self.key = store, key
+        self.folder = Path(tempfile.mkdtemp(prefix="wc-shim-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def file(self, suffix: str) -> Path:
+        return self.folder / f"{self.key}.{suffix}"
+
+    def keep(self, kind: str, suffix: str) -> Path:
+        made = self.file(suffix)
+        kept = self.store.keep(kind, made.name, made)
+        if kept != made:
+            made.unlink(missing_ok=True)
+        return kept
 
 
 def _program(path: Path | None) -> Program | None:
@@ -266,20 +418,6 @@ def _program(path: Path | None) -> Program | None:
         return None
 
 
-def _libraries_of(program: Program) -> Iterator[Library]:
-    for path in program.libraries.values():
-        try:
-            yield Library.read(path)
-        except UserError:
-            continue
-
-
-def _exports_any(library: Library, wanted: Collection[str]) -> bool:
-    """Whether *library* exports one of the *wanted* names, or a name that one of them matches as a glob."""
-    globs = [name for name in wanted if set(name) & set("*?[")]
-    return any(name in wanted or any(fnmatchcase(name, glob) for glob in globs) for name in library.exports)
-
-
 def _with(made: Plan, coverage: Iterable[Coverage]) -> Plan:
     return dataclasses.replace(made, coverage=tuple(coverage))
 
@@ -287,22 +425,6 @@ def _with(made: Plan, coverage: Iterable[Coverage]) -> Plan:
 def _uncovered(line: Coverage, status: Literal["refused", "pending"], reason: str) -> Coverage:
     engine: Literal["ptrace", ""] = "ptrace" if status == "refused" else ""
     return Coverage(line.requested, status=status, wrapper="refused", engine=engine, reason=reason, where=line.where)
-
-
-def _own(line: Coverage, program: Program) -> Coverage:
-    """Say of an unknown name that it is the program's own function, when it is."""
-    if line.status != "unknown" or line.requested not in program.functions:
-        return line
-    reason = "it is a function of the program itself: that needs the ptrace engine, which this version does not have"
-    return _uncovered(line, "refused", reason)
-
-
-def _system_call(line: Coverage, headers: Headers) -> Coverage:
-    """Say of an unknown name that it is a system call which no function is named after, when it is."""
-    if line.status != "unknown" or headers.constant(f"SYS_{line.requested}") is None:
-        return line
-    reason = "it is a system call, and no function: that needs the ptrace engine, which this version does not have"
-    return _uncovered(line, "refused", reason)
 
 
 def _pending(config: Config, coverage: Sequence[Coverage]) -> Iterator[Coverage]:

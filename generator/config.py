@@ -20,15 +20,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from .errors import UserError, nearest
-from .funcs import GLOB, Func, func, require, syscall
-from .manifest import Coverage
+from .funcs import GLOB, WISHES, Call, Func, func, require, syscall
 from .mismatch import invalid
 from .positions import Document, Path, read
 from .positions import parse as parse_json
 from .schema import CHUNK, LATER, RING_MOST, Capture, File, Policy, Syscall, Target, size_bytes
 from .schema import Ring as RingEntry
 
-__all__ = ["Config", "Func", "Ring", "load", "parse", "steps_of"]
+__all__ = ["WISHES", "Call", "Config", "Func", "Ring", "load", "parse", "steps_of"]
 
 HEADER = re.compile(r"[A-Za-z0-9_+.,@%~ /-]+")
 SONAME = re.compile(r"[A-Za-z0-9_+.,@%~-]+")
@@ -48,6 +47,8 @@ class Config(msgspec.Struct, frozen=True):
     name: str
     """The path as the user gave it."""
     funcs: tuple[Func, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """The system calls asked for."""
     exclude: tuple[str, ...] = ()
     library_path: str = ""
     logger_path: str = ""
@@ -57,8 +58,6 @@ class Config(msgspec.Struct, frozen=True):
     libraries: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     string_limit: int = 64
-    uncovered: tuple[Coverage, ...] = ()
-    """Targets that no engine of this version covers, each with its reason and place."""
     document: Document = msgspec.field(default_factory=lambda: Document("", ""))
     """The text that it was read from."""
 
@@ -100,11 +99,10 @@ def _config(document: Document, base: FilePath) -> Config:
     file = _convert(document, document.value, File, ())
     for i, name in enumerate(file.exclude):
         require(GLOB, name.lstrip("%"), document, ("exclude", i), "a name, a glob or a set")
-    checked = [func(document, file, i) for i in range(len(file.funcs))]
-    calls = [syscall(document, file, i) for i in range(len(file.syscalls))]
     return Config(
         name=document.name,
-        funcs=tuple(entry for entry in checked if isinstance(entry, Func)),
+        funcs=tuple(func(document, file, i) for i in range(len(file.funcs))),
+        calls=tuple(syscall(document, file, i) for i in range(len(file.syscalls))),
         exclude=tuple(file.exclude),
         library_path=_path(file.library_path, base),
         logger_path=file.logger_path,
@@ -114,7 +112,6 @@ def _config(document: Document, base: FilePath) -> Config:
         libraries=tuple(_library(document, name, i, base) for i, name in enumerate(file.libraries)),
         include=_include(file, document, base),
         string_limit=file.string_limit,
-        uncovered=(*(entry for entry in checked if isinstance(entry, Coverage)), *calls),
         document=document,
     )
 
@@ -129,7 +126,7 @@ def _objects(value: Any) -> Iterator[tuple[Path, Any, type[msgspec.Struct]]]:
         found = root.get(key)
         for i, entry in enumerate(found if isinstance(found, list) else ()):
             yield (key, i), entry, struct
-            captures = entry.get("capture") if isinstance(entry, dict) and struct is Target else None
+            captures = entry.get("capture") if isinstance(entry, dict) else None
             for name, capture in captures.items() if isinstance(captures, dict) else ():
                 yield (key, i, "capture", name), capture, Capture
 

@@ -116,6 +116,16 @@ class Image:
             if text:
                 yield _Symbol(text, info, other, section, address, version)
 
+    @property
+    def static_symbols(self) -> Iterator[_Symbol]:
+        """The symbols of .symtab, which strip takes away."""
+        table, strings = self.sections.get(".symtab"), self.sections.get(".strtab")
+        if table is None or strings is None:
+            return
+        for row in struct.iter_unpack("<IBBHQQ", self.data[table.offset : table.offset + table.size // 24 * 24]):
+            if row[0]:
+                yield _Symbol(self.string(strings.offset + row[0]), row[1], row[2], row[3], row[4], 1)
+
     @cached_property
     def defined_versions(self) -> dict[int, str]:
         """Names of the versions that this file defines, by index."""
@@ -217,6 +227,22 @@ class Library:
         for export in self.exports.values():
             found[export.address].append(export.name)
         return {address: tuple(sorted(names)) for address, names in found.items()}
+
+
+def functions_of(path: str | os.PathLike[str]) -> dict[str, Export]:
+    """Return every function that a program's file defines, exported or not, as far as its symbol tables tell.
+
+    Of several local functions of one name the first. Raises UserError.
+    """
+    found: dict[str, Export] = {}
+    with _reading(os.fspath(path), "a program"):
+        image = Image(os.fspath(path))
+        for symbol in (*image.static_symbols, *image.symbols):
+            if symbol.section and symbol.info & 15 in (_FUNCTION, _IFUNC) and symbol.address:
+                found.setdefault(
+                    symbol.name, Export(symbol.name, ".", "", symbol.address, symbol.info & 15 == _IFUNC)
+                )
+    return found
 
 
 def _exports(image: Image, soname: str) -> tuple[dict[str, Export], dict[str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""One entry of a config's funcs, checked: Func, or why no engine of this version covers it.
+"""One entry of a config's funcs or syscalls, checked: Func, Call.
 
 Called by config.py. Here stands what needs more than one key of a target, and the grammars of what later enters C:
 names, globs, length expressions. Absent on purpose: whether a function of that name exists (policy.py).
@@ -12,31 +12,36 @@ from typing import Any, Literal
 import msgspec
 
 from .errors import UserError, nearest
-from .manifest import Coverage
 from .positions import Document, Path
 from .schema import IDENTIFIER, STRING_LIMIT_MOST, File, Syscall, Target
 
 NAME = re.compile(IDENTIFIER)
 GLOB = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
-CPLUSPLUS = re.compile(r"[A-Za-z_~][^\"';\x00-\x1f]*(::|\()[^\"';\x00-\x1f]*")
+SPELLED = re.compile(r"[A-Za-z_~][^\"';\x00-\x1f]*(::|\(|[^.]\.)[^\"';\x00-\x1f]*")
+"""A name that is no C identifier: of C++ as c++filt spells it, of Go as its symbol table does."""
 TERM = rf"\s*(?:[0-9]{{1,10}}|(?:\*\s*)?{IDENTIFIER})\s*"
 EXPRESSION = re.compile(rf"{TERM}(?:[-+*]{TERM})*")
-KEPT = ("set", "prototype", "library", "record", "clock", "frequency", "on_full", "back_enter", "back_exit", "caller")
-"""Keys of a target that need no conversion."""
-NEEDS_PTRACE = "needs the ptrace engine, which this version does not have"
+WISHES = ("record", "clock", "frequency", "on_full", "back_enter", "back_exit", "caller")
+"""Keys that a function and a system call have alike, and that need no conversion."""
+KEPT = ("set", "prototype", "library", "preload", "internal", *WISHES)
+"""Keys of a function that need no conversion."""
 
 
 class Func(msgspec.Struct, frozen=True):
-    """One entry of funcs that the preload engine may cover."""
+    """One entry of funcs."""
 
     name: str = ""
-    """A C identifier or a glob; empty when set is given."""
+    """A C identifier, a glob, or a C++ name as it is spelled there; empty when set is given."""
     set: str = ""
     """``%memory``."""
     glob: bool = False
     prototype: str = ""
     """Unparsed."""
     library: str = ""
+    preload: bool = True
+    """False: never by the shim."""
+    internal: bool = False
+    """Calls from inside the defining library count as well: by the tracer."""
     record: Literal["exit", "entry", "both"] = "exit"
     clock: Literal["two", "one", "none"] = "two"
     frequency: int = 1
@@ -50,6 +55,8 @@ class Func(msgspec.Struct, frozen=True):
     """Its place in the file's funcs."""
     at: str = ""
     """``config.json:7:21  funcs[2].func_name``."""
+    plain: bool = False
+    """Of --trace: where no function can be wrapped, the name means system calls, as strace's do."""
 
     @property
     def requested(self) -> str:
@@ -57,28 +64,61 @@ class Func(msgspec.Struct, frozen=True):
         return self.name or self.set
 
 
-def func(document: Document, file: File, index: int) -> Func | Coverage:
+    @property
+    def cplusplus(self) -> bool:
+        """Whether the name is one that only demangling gives."""
+        return bool(self.name) and not GLOB.fullmatch(self.name)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One entry of syscalls."""
+
+    name: str
+    """A name, a number as text, a glob, or a ``%set``."""
+    record: Literal["exit", "entry", "both"] = "exit"
+    clock: Literal["two", "one", "none"] = "two"
+    frequency: int = 1
+    on_full: Literal["", "drop"] = ""
+    back_enter: str = ""
+    back_exit: str = ""
+    caller: bool = False
+    capture: tuple[tuple[str, str], ...] = ()
+    index: int = 0
+    """Its place in the file's syscalls."""
+    at: str = ""
+    key: str = "syscalls"
+    """The list that it stands in: funcs, when a func_name turned out to be a system call's."""
+
+    @property
+    def requested(self) -> str:
+        return self.name
+
+    @property
+    def wide(self) -> bool:
+        """Whether it may mean several: a glob or a set."""
+        return bool(set(self.name) & set("%*?["))
+
+
+def func(document: Document, file: File, index: int) -> Func:
     """Return the checked entry *index* of funcs. Raises UserError for what no version could make sense of."""
     entry, path = file.funcs[index], ("funcs", index)
     _require_handlers(document, file, entry, path)
     at = _named(document, entry, path)
     capture = tuple((name, _length(document, entry, path, name)) for name in entry.capture)
     _require_prototype_alone(document, entry, path)
-    if not entry.preload:
-        return _uncovered(entry.func_name or entry.set, f'"preload": false {NEEDS_PTRACE}', at)
-    if entry.func_name and not GLOB.fullmatch(entry.func_name):
-        return _uncovered(entry.func_name, "C++ names need demangling, which this version does not have", at)
     kept: dict[str, Any] = {key: getattr(entry, key) for key in KEPT}
-    glob = bool(entry.func_name) and not NAME.fullmatch(entry.func_name)
+    glob = bool(entry.func_name) and not NAME.fullmatch(entry.func_name) and bool(GLOB.fullmatch(entry.func_name))
     return Func(name=entry.func_name, glob=glob, capture=capture, index=index, at=at, **kept)
 
 
-def syscall(document: Document, file: File, index: int) -> Coverage:
-    """Return the entry *index* of syscalls as what it is here: a target that no engine covers."""
-    entry = file.syscalls[index]
-    _require_handlers(document, file, entry, ("syscalls", index))
-    at = document.where(("syscalls", index, "syscall_id"))
-    return _uncovered(f"syscall {entry.syscall_id}", f"a system call {NEEDS_PTRACE}", at)
+def syscall(document: Document, file: File, index: int) -> Call:
+    """Return the checked entry *index* of syscalls. Raises UserError."""
+    entry, path = file.syscalls[index], ("syscalls", index)
+    _require_handlers(document, file, entry, path)
+    capture = tuple((name, _length(document, entry, path, name)) for name in entry.capture)
+    kept: dict[str, Any] = {key: getattr(entry, key) for key in WISHES}
+    at = document.where((*path, "syscall_id"))
+    return Call(name=str(entry.syscall_id), capture=capture, index=index, at=at, **kept)
 
 
 def require(grammar: re.Pattern[str], text: str, document: Document, path: Path, needed: str) -> None:
@@ -87,17 +127,13 @@ def require(grammar: re.Pattern[str], text: str, document: Document, path: Path,
         raise UserError(f"bad value for {_last(path)}", document.where(path), f"found '{text}'; needed is {needed}")
 
 
-def _uncovered(requested: str, reason: str, at: str) -> Coverage:
-    return Coverage(requested, status="refused", wrapper="refused", engine="ptrace", reason=reason, where=at)
-
-
 def _named(document: Document, entry: Target, path: Path) -> str:
     """Check that the entry names one function, glob or set; return where."""
     if bool(entry.func_name) == bool(entry.set):
         what = "a target needs a func_name or a set" if not entry.set else "a target has either a func_name or a set"
         raise UserError(what, document.where(path), "found " + ("both" if entry.set else "neither"))
     key = "func_name" if entry.func_name else "set"
-    if entry.func_name and not CPLUSPLUS.fullmatch(entry.func_name):
+    if entry.func_name and not SPELLED.fullmatch(entry.func_name):
         require(GLOB, entry.func_name, document, (*path, key), "a C identifier, a glob over names, or a C++ name")
         if entry.func_name[0].isdigit():
             require(NAME, entry.func_name, document, (*path, key), "a C identifier: it starts with a letter or _")
@@ -118,7 +154,7 @@ def _require_prototype_alone(document: Document, entry: Target, path: Path) -> N
         raise UserError("a prototype needs a single func_name", document.where((*path, "prototype")), why)
 
 
-def _length(document: Document, entry: Target, path: Path, name: str) -> str:
+def _length(document: Document, entry: Target | Syscall, path: Path, name: str) -> str:
     """Return the capture of parameter *name* as a length expression."""
     require(NAME, name, document, (*path, "capture", name), "the name of a parameter")
     kept = entry.capture[name].bytes

@@ -11,19 +11,24 @@ Absent on purpose: C, record layouts, reading of files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 from .aliases import Aliases, bare, variant_base
 from .annotations import CALL_SETS, TABLE, names_of, resolve
+from .calls import fallbacks, plan_calls
 from .config import Config, Func
 from .elf import Library
+from .engines import ONLY_TRACED, PROGRAM, Scene, why_traced
 from .errors import UserError, nearest
 from .headers import Headers
-from .libc_rules import EXEC_LISTS, MODE_IF_FLAG, OPTIONAL_WORD, REFUSED, TAIL_JUMPS, V_TWINS
+from .libc_rules import EXEC_LISTS, INTERNAL, MODE_IF_FLAG, OPTIONAL_WORD, REFUSED, TAIL_JUMPS, V_TWINS
 from .manifest import Coverage, Names, WrapperClass
-from .model import Annotation, Function, Plan, Platform, TargetPlan, Wrapper
+from .model import Annotation, Function, Plan, Platform, TargetPlan, Traced, Wrapper
 from .selection import Answer, Chosen, Selection, select
+from .syscalls import stands_for
+from .tracing import anywhere, traced_functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,45 @@ class Choice:
     detail: str = ""
 
 
-def plan(config: Config, headers: Headers, libraries: Sequence[Library], platform: Platform) -> Plan:
+class OwnFunctions(Protocol):
+    """What a program tells of the functions that it defines itself."""
+
+    def function(self, symbol: str, headers: Headers) -> Function | None:
+        """Return the prototype of a symbol that its debug information has."""
+
+    def spelled(self, name: str) -> Sequence[str]:
+        """Return the symbols of a C++ name."""
+
+
+def plan(
+    config: Config,
+    headers: Headers,
+    libraries: Sequence[Library],
+    platform: Platform,
+    scene: Scene = Scene(),  # noqa: B008 - frozen
+    own: OwnFunctions | None = None,
+) -> Plan:
     """Return what to generate for *config*. *libraries*: libc, libm, then those that the config names.
+
+    *own* is the program that will run, as far as it was asked; a library called "." holds its own functions.
 
     Names that nothing knows are coverage lines too, of status "unknown": the caller may know more libraries. Raises
     UserError for a prototype that is none, for a capture of a parameter and an exclude of a set that do not exist.
     """
-    return _Planner(config, headers, libraries, platform).run()
+    return _Planner(config, headers, libraries, platform, scene, own).run()
 
 
 # --- wrapper classes -------------------------------------------------------------------------------------------------
 
 
-def choose(symbol: str, function: Function | None, why_not: str | None, exported: Collection[str]) -> Choice:
-    """Return the wrapper class of an exported name with its prototype, or with the reason why it has none."""
-    if symbol in REFUSED:
+def choose(
+    symbol: str, function: Function | None, why_not: str | None, exported: Collection[str], *, traced: bool = False
+) -> Choice:
+    """Return the wrapper class of an exported name with its prototype, or with the reason why it has none.
+
+    A *traced* one has no wrapper: its class says where its arguments are.
+    """
+    if symbol in REFUSED and not traced:
         return Choice("refused", detail=REFUSED[symbol])
     if symbol in TAIL_JUMPS:
         return Choice("tail-jump", detail=TAIL_JUMPS[symbol])
@@ -92,41 +121,89 @@ def v_twin(symbol: str) -> str:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
+class _Any(Collection[str]):
+    """Every name: a breakpoint needs no form with a va_list to be exported."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+@dataclass(slots=True)
+class _Found:
+    """One target with its names as they are wrapped, or traced for the reason *why*."""
+
+    chosen: Chosen
+    wrappers: list[Wrapper] = field(default_factory=list)
+    why: str = ""
+    refused: str = ""
+    """Why it has no names."""
+
+
 class _Planner:
-    def __init__(self, config: Config, headers: Headers, libraries: Sequence[Library], platform: Platform) -> None:
+    def __init__(
+        self,
+        config: Config,
+        headers: Headers,
+        libraries: Sequence[Library],
+        platform: Platform,
+        scene: Scene,
+        own: OwnFunctions | None,
+    ) -> None:
         self._config = config
         self._headers = headers
         self._platform = platform
+        self._scene = scene
+        self._program = own
         self._aliases = Aliases(libraries, headers, TABLE)
         self._sonames = _names(libraries)
         self._own = {f.name: self._own_prototype(f) for f in config.funcs if f.prototype}
-        self._reasons: dict[str, str] = {}
 
     def run(self) -> Plan:
         self._check_exclude()
-        selection = select(self._config, self._aliases, self._sonames, CALL_SETS)
+        spelled = {f.name: self._program.spelled(f.name) for f in self._config.funcs if f.cplusplus and self._program}
+        selection = select(self._config, self._aliases, self._sonames, CALL_SETS, spelled)
         self._headers.functions(s for chosen in selection.targets.values() for s in chosen.symbols)
-        found = {name: self._wrappers(chosen) for name, chosen in selection.targets.items()}
-        kept = [selection.targets[name] for name in sorted(found, key=_order(selection)) if found[name]]
-        wrappers = sorted(
-            (replace(wrapper, target=number) for number, chosen in enumerate(kept) for wrapper in found[chosen.name]),
-            key=lambda wrapper: wrapper.symbol,
+        found = {name: self._found(chosen) for name, chosen in selection.targets.items()}
+        kept = sorted(
+            (one for one in [*found.values(), *self._internal_beside(found.values())] if one.wrappers),
+            key=lambda one: (one.chosen.func is None, one.chosen.name),
         )
-        targets = tuple(self._target(chosen, found[chosen.name]) for chosen in kept)
-        return self._assembled(targets, tuple(wrappers), tuple(self._coverage(selection, found)))
+        if self._scene.engine != "preload" and not any(one.chosen.func and not one.why for one in kept):
+            kept = [one for one in kept if one.chosen.func]  # without a shim nobody needs its own wrappers
+        for number, one in enumerate(kept):
+            one.wrappers = [replace(wrapper, target=number) for wrapper in one.wrappers]
+        targets = [self._target(one.chosen, one.wrappers) for one in kept]
+        why_not = ONLY_TRACED if self._scene.engine == "preload" else ""
+        calls = plan_calls(self._config, self._headers, self._platform, len(targets), why_not)
+        targets += calls.targets
+        coverage = [*self._coverage(selection, found), *calls.coverage]
+        return self._assembled(targets, kept, [*calls.traced, *self._fallbacks(targets, kept)], coverage)
 
     def _assembled(
-        self, targets: tuple[TargetPlan, ...], wrappers: tuple[Wrapper, ...], coverage: tuple[Coverage, ...]
+        self,
+        targets: Sequence[TargetPlan],
+        kept: Sequence[_Found],
+        more: Sequence[Traced],
+        coverage: Sequence[Coverage],
     ) -> Plan:
         config = self._config
+        wrappers = sorted((w for one in kept if not one.why for w in one.wrappers), key=lambda w: w.symbol)
+        traced = [*(one for found in kept if found.why for one in self._traced(found)), *more]
         return Plan(
-            targets=targets,
-            wrappers=wrappers,
+            targets=tuple(targets),
+            wrappers=tuple(wrappers),
+            traced=tuple(traced),
             headers=self._needed_headers(wrappers),
             include_dirs=config.include,
             libraries=tuple(sorted({w.library for w in wrappers} - {"libc.so.6"})),
-            names=_used_names(wrappers, self._headers),
-            coverage=coverage,
+            names=_used_names([*wrappers, *(one.wrapper for one in traced)], self._headers),
+            coverage=tuple(coverage),
             handlers=config.library_path,
             preload=config.ld_preload,
             logger=config.logger_path,
@@ -136,6 +213,34 @@ class _Planner:
             string_limit=config.string_limit,
             platform=self._platform,
         )
+
+    # --- the tracer's side -------------------------------------------------------------------------------------------
+
+    def _traced(self, found: _Found) -> Iterator[Traced]:
+        func = found.chosen.func
+        internal = func is not None and func.internal
+        yield from traced_functions(found.chosen.name, found.wrappers, self._aliases.exports, internal=internal)
+
+    def _internal_beside(self, found: Iterable[_Found]) -> Iterator[_Found]:
+        """Yield what the shim wraps for its own sake although the tracer records it."""
+        taken = [one.chosen for one in found if one.why]
+        for name in INTERNAL if taken else ():
+            members = set(self._aliases.members(name)) if name in self._aliases.exports else set()
+            symbols = [symbol for chosen in taken for symbol in chosen.symbols if symbol in members]
+            if symbols:
+                yield self._found(Chosen(name, None, symbols))
+
+    def _fallbacks(self, targets: Sequence[TargetPlan], kept: Sequence[_Found]) -> Iterator[Traced]:
+        """Yield what serves the shim's targets where no shim is: the system calls they stand for, else breakpoints."""
+        if not self._scene.fallback:
+            return
+        shims = [one for one in kept if not one.why and one.chosen.func]
+        meant = {one.chosen.name: stands_for(one.chosen.name, self._platform) for one in shims}
+        called = {name: calls for name, calls in meant.items() if calls}
+        yield from fallbacks(targets, called, self._headers, self._platform)
+        for one in shims:
+            if one.chosen.name not in called:
+                yield from map(anywhere, self._traced(one))
 
     def _check_exclude(self) -> None:
         """Refuse sets that do not exist; names and globs may well stand for nothing that is requested."""
@@ -159,17 +264,45 @@ class _Planner:
             raise UserError(f"the prototype of '{func.name}' is another function's", at, why)
         return function
 
-    def _wrappers(self, chosen: Chosen) -> list[Wrapper]:
-        """Return the wrappers of a target; what is refused is remembered with its reason."""
-        found = []
-        for symbol in sorted(chosen.symbols) or [chosen.name]:
-            function = self._own.get(symbol) or self._aliases.function(symbol)
-            choice = choose(symbol, function, self._headers.why_not(symbol), self._aliases.exports)
-            if choice.wrapper == "refused":
-                self._reasons[chosen.name] = f"{symbol}: {choice.detail}" if symbol != chosen.name else choice.detail
-            elif chosen.symbols:
-                found.append(self._wrapper(chosen, symbol, function, choice))
+    def _found(self, chosen: Chosen) -> _Found:
+        """Return the names of a target as its engine takes them; of a refused one, why."""
+        library = self._library(chosen)
+        found = _Found(chosen, why=why_traced(chosen.func, library, self._scene))
+        if not found.why:
+            self._wrap(found, traced=False)
+            found.why = "" if found.wrappers else why_traced(chosen.func, library, self._scene, found.refused)
+        if found.why and self._scene.engine == "preload":
+            found.wrappers, found.refused = [], f"{found.why}: {ONLY_TRACED}"
+        elif found.why:
+            self._wrap(found, traced=True)
         return found
+
+    def _library(self, chosen: Chosen) -> str:
+        exports = (self._aliases.exports.get(symbol) for symbol in sorted(chosen.symbols))
+        return next((export.library for export in exports if export), "")
+
+    def _wrap(self, found: _Found, traced: bool) -> None:
+        """Fill in the wrappers of a target, or why it has none."""
+        chosen = found.chosen
+        for symbol in sorted(chosen.symbols) or [chosen.name]:
+            function = self._function(symbol)
+            exported: Collection[str] = _Any() if traced else self._aliases.exports
+            choice = choose(symbol, function, self._headers.why_not(symbol), exported, traced=traced)
+            if choice.wrapper == "refused":
+                found.refused = f"{symbol}: {choice.detail}" if symbol != chosen.name else choice.detail
+            elif chosen.symbols:
+                found.wrappers.append(self._wrapper(chosen, symbol, function, choice))
+
+    def _function(self, symbol: str) -> Function | None:
+        """Return the prototype of a symbol: the config's, the program's own, or the headers'."""
+        if symbol in self._own:
+            return self._own[symbol]
+        export = self._aliases.exports.get(symbol)
+        if export is not None and export.library == PROGRAM and self._program is not None:
+            function = self._program.function(symbol, self._headers)
+            if function is not None:
+                return function
+        return self._aliases.function(symbol)
 
     def _wrapper(self, chosen: Chosen, symbol: str, function: Function | None, choice: Choice) -> Wrapper:
         export = self._aliases.exports.get(symbol)
@@ -251,7 +384,7 @@ class _Planner:
 
     # --- coverage ----------------------------------------------------------------------------------------------------
 
-    def _coverage(self, selection: Selection, found: Mapping[str, Sequence[Wrapper]]) -> Iterator[Coverage]:
+    def _coverage(self, selection: Selection, found: dict[str, _Found]) -> Iterator[Coverage]:
         for answer in selection.answers:
             if answer.unknown:
                 func = answer.func
@@ -259,25 +392,36 @@ class _Planner:
                     func.requested, "", "unknown", "refused", engine="", reason=answer.unknown, where=func.at
                 )
             for name in answer.targets:
-                yield self._covered(answer.func, selection.targets[name], found[name])
+                yield self._covered(answer.func, found[name])
             for name in answer.excluded:
                 reason = "the config's exclude names it"
                 yield Coverage(answer.func.requested, name, "excluded", reason=reason, where=answer.func.at)
             if answer.left_out:
                 yield _left_out(answer)
-        yield from self._config.uncovered
 
-    def _covered(self, func: Func, chosen: Chosen, wrappers: Sequence[Wrapper]) -> Coverage:
-        requested, name = func.requested, chosen.name
+    def _covered(self, func: Func, one: _Found) -> Coverage:
+        requested, name, wrappers = func.requested, one.chosen.name, one.wrappers
         if not wrappers:
-            reason = self._reasons.get(name, "no library exports it")
-            return Coverage(requested, name, "refused", "refused", engine="", reason=reason, where=func.at)
+            reason = one.refused or "no library exports it"
+            engine: Literal["ptrace", ""] = "ptrace" if one.why else ""
+            return Coverage(requested, name, "refused", "refused", engine=engine, reason=reason, where=func.at)
         main = next((w for w in wrappers if w.symbol == name), wrappers[0])
         symbols = [w.symbol for w in wrappers]
-        if chosen.pending:
+        if one.chosen.pending:
             reason = f"{func.library} is not there now: it is looked for when the function is first called"
-            return Coverage(requested, name, "pending", main.wrapper, symbols, reason=reason, where=func.at)
+            if one.why:
+                reason = f"{func.library or 'what defines it'} is not there now: it is looked for in what is loaded"
+            engine = "ptrace" if one.why else "preload"
+            return Coverage(requested, name, "pending", main.wrapper, symbols, engine, reason=reason, where=func.at)
+        if one.why:
+            return self._covered_by_tracer(func, one, main, symbols)
         return Coverage(requested, name, "wrapped", main.wrapper, symbols, reason=_remark(main), where=func.at)
+
+    def _covered_by_tracer(self, func: Func, one: _Found, main: Wrapper, symbols: list[str]) -> Coverage:
+        kind = "noreturn" if main.wrapper == "noreturn" else "plain"
+        remarks = [one.why] if main.function is not None else [one.why, "no prototype is known: six integer registers"]
+        reason = "; ".join([*remarks, *([_remark(main)] if kind == "noreturn" else [])])
+        return Coverage(func.requested, one.chosen.name, "traced", kind, symbols, "ptrace", reason, func.at)
 
 
 def _remark(wrapper: Wrapper) -> str:
@@ -291,11 +435,6 @@ def _left_out(answer: Answer) -> Coverage:
     names = list(answer.left_out)
     reason = "malloc's family and mem*, str*, wcs* are taken only by name, or by a glob that begins so"
     return Coverage(answer.func.requested, "", "excluded", symbols=names, reason=reason, where=answer.func.at)
-
-
-def _order(selection: Selection) -> Callable[[str], tuple[bool, str]]:
-    """Return the key by which targets are numbered: those of the config first, then the internal ones, by name."""
-    return lambda name: (selection.targets[name].func is None, name)
 
 
 def _names(libraries: Iterable[Library]) -> frozenset[str]:

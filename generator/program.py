@@ -1,27 +1,39 @@
 """What a program can tell about a name that libc does not know: its libraries, and its own functions.
 
-Called by build.py, for ``wc-run -c`` and ``wc-gen --list PROG``. Rules: libraries are those that the loader would load
-at the start (DT_NEEDED, through RPATH and RUNPATH); a script stands for its interpreter. Nothing is run, not even the
-loader.
+Called by build.py, for ``wc-run -c`` and ``wc-gen --list PROG``; policy.py asks it for prototypes. Rules: libraries are
+those that the loader would load at the start (DT_NEEDED, through RPATH and RUNPATH); a script stands for its
+interpreter. Nothing is run, not even the loader. A name is looked for in a library's exports before the program's own
+functions.
 
-Absent on purpose: DWARF, and libraries that the program will dlopen.
+Absent on purpose: libraries that the program will dlopen.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .elf import Classification, Image, NotElfError, classify, find_library
+from .demangle import symbols_of
+from .elf import Classification, Image, Library, NotElfError, classify, find_library, functions_of
+from .engines import PROGRAM
 from .errors import UserError
+from .model import CType, Export, Function
+
+if TYPE_CHECKING:
+    from .dwarf import DebugInformation
+    from .headers import Headers
 
 ALWAYS = ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2")
 """Read by build.py anyway, or never wrapped."""
 _RPATH, _RUNPATH = 15, 29
-_UNDEFINED, _FUNCTION = 0, 2
+GO = "a Go function: its entry is recorded alone, as Go has a calling convention and stacks of its own"
 
 
 @dataclass(frozen=True)
@@ -65,22 +77,90 @@ class Program:
         folders = (folder for text in texts for folder in text.split(":") if folder)
         return [folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for folder in folders]
 
-    @cached_property
-    def functions(self) -> frozenset[str]:
-        """Names of the functions that the program itself defines, as far as it has a symbol table."""
-        from elftools.common.exceptions import ELFError
-        from elftools.elf.elffile import ELFFile
+    # --- its own functions -------------------------------------------------------------------------------------------
 
-        names: set[str] = set()
+    @property
+    def is_static(self) -> bool:
+        return self.kind.kind in ("static", "static-pie")
+
+    @cached_property
+    def functions(self) -> Mapping[str, Export]:
+        """The functions that the program itself defines, as far as it has a symbol table."""
         try:
-            with self.path.open("rb") as stream:
-                elf = ELFFile(stream)
-                for kind in ("SHT_SYMTAB", "SHT_DYNSYM"):
-                    for section in elf.iter_sections(kind):
-                        names.update(_defined(section))
-        except (OSError, ELFError):
-            return frozenset()
-        return frozenset(names)
+            return functions_of(self.path)
+        except UserError:
+            return {}
+
+    def library(self, names: Collection[str] | None = None) -> Library:
+        """Return the program's own functions (those of *names*) as if it were a library, whose soname is "."."""
+        chosen = {name: export for name, export in self.functions.items() if names is None or name in names}
+        return Library(str(self.path), PROGRAM, "", chosen)
+
+    def defining(self, wanted: Collection[str]) -> list[Library]:
+        """Return the libraries, and the program, that define some of the *wanted* names, which may be globs."""
+        found = [library for library in self._readable if self._matching(library.exports, wanted)]
+        exported = {name for library in found for name in library.exports}
+        own = self._matching(self.functions, wanted) - exported
+        return [*found, self.library(own)] if own else found
+
+    @cached_property
+    def _readable(self) -> list[Library]:
+        found = []
+        for path in self.libraries.values():
+            with suppress(UserError):
+                found.append(Library.read(path))
+        return found
+
+    def _matching(self, names: Collection[str], wanted: Collection[str]) -> set[str]:
+        globs = [name for name in wanted if set(name) & set("*?[") and not _is_spelled(name)]
+        exact = {name for name in wanted if name in names}
+        found = exact | {name for name in names for glob in globs if fnmatchcase(name, glob)}
+        for name in wanted:
+            if _is_spelled(name):
+                found.update(symbols_of(name, names))
+        return found
+
+    def spelled(self, name: str) -> Sequence[str]:
+        """Return the symbols, here and in its libraries, of a name that is no C identifier."""
+        for names in (self.functions, *(library.exports for library in self._readable)):
+            found = [name] if name in names else symbols_of(name, names)
+            if found:
+                return found
+        return ()
+
+    def function(self, symbol: str, headers: Headers) -> Function | None:
+        """Return the prototype that the debug information has of an own function."""
+        export = self.functions.get(symbol)
+        if export is None:
+            return None
+        if self.is_go:
+            return go_function(symbol)
+        return self._debug.function(symbol, export.address) if self._debug else None
+
+    @cached_property
+    def is_go(self) -> bool:
+        image = _image(str(self.path))
+        return image is not None and ".gopclntab" in image.sections
+
+    @cached_property
+    def _debug(self) -> DebugInformation | None:
+        from .dwarf import DebugInformation
+
+        return DebugInformation.of([str(self.path), *self.debug_files])
+
+    @cached_property
+    def debug_files(self) -> list[str]:
+        """The separate files of its debug information that are there."""
+        image = _image(str(self.path))
+        mark = image.build_id if image else ""
+        path = f"/usr/lib/debug/.build-id/{mark[:2]}/{mark[2:]}.debug"
+        return [path] if mark and Path(path).is_file() else []
+
+
+def go_function(symbol: str) -> Function:
+    """Return a prototype of no arguments: Go passes them by a convention of its own, and its stacks move."""
+    nothing = CType("void @", "void", name="void")
+    return Function(symbol, nothing, (), origin=GO, attributes=frozenset({"noreturn"}))
 
 
 def find_program(name: str) -> Path:
@@ -102,10 +182,6 @@ def _image(path: str) -> Image | None:
         return None
 
 
-def _defined(section: object) -> set[str]:
-    symbols = getattr(section, "iter_symbols")()  # noqa: B009 - pyelftools declares it on the subclass only
-    return {
-        symbol.name
-        for symbol in symbols
-        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF" and symbol.name
-    }
+def _is_spelled(name: str) -> bool:
+    """Whether a name is no C identifier and no glob over such: C++'s, or Go's."""
+    return bool(set(name) & set(":(.<~ "))

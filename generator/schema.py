@@ -21,10 +21,10 @@ CHUNK = 64 << 10
 """A ring grows by this much: WCI_CHUNK_CELLS cells."""
 RING_MOST = 1 << 30
 IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+CALL_TEXT = r"(%%?[A-Za-z0-9_]+|[a-z_*?\[][a-z0-9_*?\[\]!-]*|[0-9]+)"
 SIZE_TEXT = "[0-9]+ ?([KMG]i?B?|B)?"
 
 LATER: dict[str, str] = {
-    "internal": "needs the ptrace engine",
     "when": "needs conditions in wrappers",
     "inject": "needs actions in wrappers",
     "max_per_second": "needs live control",
@@ -62,6 +62,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     back_exit: Handler = ""
     frequency: Annotated[int, Meta(ge=1, le=UINT32_MOST, description="record every Nth call; all are counted")] = 1
     preload: Annotated[bool, _text("false: by the ptrace engine")] = True
+    internal: Annotated[bool, _text("calls from inside the defining library as well: by the ptrace engine")] = False
     capture: Annotated[dict[str, Capture], _text("parameter names, and what to keep of each")] = {}
     record: Annotated[Record, _text("one record per call, at its end or at its start, or both")] = "exit"
     caller: Annotated[bool, _text("record the address that the call returns to")] = False
@@ -73,12 +74,17 @@ class Syscall(msgspec.Struct, forbid_unknown_fields=True):
     """One system call to intercept."""
 
     syscall_id: Annotated[
-        Annotated[int, Meta(ge=0, le=UINT32_MOST)] | Annotated[str, Meta(pattern="^([a-z_][a-z0-9_]*|[*])$")],
-        _text('its number or its name, or "*" for all'),
+        Annotated[int, Meta(ge=0, le=UINT32_MOST)] | Annotated[str, Meta(pattern=f"^{CALL_TEXT}$")],
+        _text('its number or its name, a glob over names ("*": all), or a set as "%file"'),
     ]
     back_enter: Handler = ""
     back_exit: Handler = ""
-    frequency: Annotated[int, Meta(ge=1, le=UINT32_MOST)] = 1
+    frequency: Annotated[int, Meta(ge=1, le=UINT32_MOST, description="record every Nth call; all are counted")] = 1
+    capture: Annotated[dict[str, Capture], _text("parameter names, and what to keep of each")] = {}
+    record: Annotated[Record, _text("one record per call, at its end or at its start, or both")] = "exit"
+    caller: Annotated[bool, _text("record the address that the call was made from")] = False
+    clock: Annotated[Clock, _text("two: start and duration; one: start; none")] = "two"
+    on_full: Annotated[Literal["drop", ""], _text("drop: lose records rather than wait, in a block session")] = ""
     preload: bool = True
 
 

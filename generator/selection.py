@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from .aliases import Aliases, bare, variant_base
 from .config import Config, Func
@@ -51,9 +52,18 @@ class Selection:
     answers: tuple[Answer, ...]
 
 
-def select(config: Config, aliases: Aliases, sonames: Collection[str], sets: Mapping[str, Sequence[str]]) -> Selection:
-    """Return the targets of *config*, and what became of each of its entries."""
-    return _Selector(config, aliases, sonames, sets).run()
+def select(
+    config: Config,
+    aliases: Aliases,
+    sonames: Collection[str],
+    sets: Mapping[str, Sequence[str]],
+    spelled: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Selection:
+    """Return the targets of *config*, and what became of each of its entries.
+
+    *spelled* has the exported names that a C++ name stands for.
+    """
+    return _Selector(config, aliases, sonames, sets, spelled).run()
 
 
 def family_stem(name: str) -> str:
@@ -73,8 +83,14 @@ def literal_prefix(glob: str) -> str:
 
 class _Selector:
     def __init__(
-        self, config: Config, aliases: Aliases, sonames: Collection[str], sets: Mapping[str, Sequence[str]]
+        self,
+        config: Config,
+        aliases: Aliases,
+        sonames: Collection[str],
+        sets: Mapping[str, Sequence[str]],
+        spelled: Mapping[str, Sequence[str]],
     ) -> None:
+        self._spelled = spelled
         self._config = config
         self._aliases = aliases
         self._sonames = sonames
@@ -104,13 +120,26 @@ class _Selector:
             return Answer(func, excluded=(func.name,))
         if func.name in REFUSED and func.name not in self._aliases.exports:
             return Answer(func, targets=(self._add(func.name, func).name,))
+        if func.cplusplus:
+            return self._cplusplus(func)
         pending = func.library not in self._sonames if func.library else False
+        if not func.preload and not func.library and not self._aliases.members(func.name):
+            pending = True  # whatever is loaded later may have it
         if not pending and not self._aliases.members(func.name):
             return Answer(func, unknown=self._why_unknown(func))
         chosen = self._add(func.name, func)
         chosen.pending = pending
         if pending or func.name in self._aliases.exports:
             self._take(chosen, func.name)
+        return Answer(func, targets=(func.name,))
+
+    def _cplusplus(self, func: Func) -> Answer:
+        symbols = [symbol for symbol in self._spelled.get(func.name, ()) if symbol in self._aliases.exports]
+        if not symbols:
+            return Answer(func, unknown="no function is spelled so in the program and its libraries")
+        chosen = self._add(func.name, func)
+        for symbol in symbols:
+            self._take(chosen, symbol)
         return Answer(func, targets=(func.name,))
 
     def _why_unknown(self, func: Func) -> str:
@@ -162,7 +191,7 @@ class _Selector:
     def _claim_groups(self) -> None:
         """Give each target the names of its group that are nobody's yet, in the order of request."""
         for chosen in self._targets.values():
-            if chosen.pending:
+            if chosen.pending or (chosen.func is not None and chosen.func.cplusplus):
                 continue
             for symbol in self._aliases.members(chosen.name):
                 unasked = family_stem(symbol) and not family_stem(chosen.name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
@@ -128,6 +129,13 @@ def manifest_bytes(manifest: Manifest, words: Sequence[int]) -> tuple[bytes, int
     text = encode(manifest)
     digest = hashlib.sha256(text + b"".join(word.to_bytes(8, "little") for word in words))
     return text, int.from_bytes(digest.digest()[:8], "little")
+
+
+def pack_manifest(manifest: Manifest, words: Sequence[int]) -> tuple[bytes, int]:
+    """Return the bytes that section .wc_manifest of a shim holds, and the hash."""
+    text, mark = manifest_bytes(manifest, words)
+    head = struct.pack("<QIIQII", MANIFEST_MAGIC, manifest.abi, len(words), mark, len(text), 0)
+    return head + b"".join(word.to_bytes(8, "little") for word in words) + text, mark
 
 
 def find_compiler(name: str) -> str:

@@ -17,11 +17,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from .classes import FORWARDS
-from .ctype import arithmetic
 from .keep import Keep
 from .layout import REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
-from .model import CType, Function, Param, Plan, TargetPlan, Traced, Wrapper
+from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 
 HEAD = struct.Struct("<QIIQ12I")
 TARGET = struct.Struct("<IIIBB2x")
@@ -63,15 +62,6 @@ Travel = tuple[int, int, int]
 
 
 # --- what the records look like ---------------------------------------------------------------------------------------
-
-
-def untyped(symbol: str) -> Function:
-    """Return the stand-in for the prototype of a function without one: six integer registers."""
-    word = arithmetic(["unsigned", "long"])
-    result = arithmetic(["long"])
-    assert word is not None and result is not None
-    origin = "no prototype: the six integer registers"
-    return Function(symbol, result, tuple(Param(name, word) for name in REGISTERS), origin=origin)
 
 
 def traced_layout(traced: Traced, target: TargetPlan, structs: Structs) -> Layout:

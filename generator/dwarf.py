@@ -1,0 +1,268 @@
+"""Prototypes of a program's own functions, from its debug information.
+
+Called by program.py. pyelftools reads DWARF; here it becomes Function and CType, as headers.py makes them of headers.
+Rules: an address says which function is meant (a name may have several), and what debug information does not tell is
+absent, never guessed; a struct has its members, what is not understood is opaque. A char pointer is shown as a string,
+through a guarded read.
+
+Absent on purpose: locations (arguments travel by the calling convention at a function's first instruction), and
+variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.elf.elffile import ELFFile
+
+from .model import CType, Function, Kind, Member, Param, Record
+
+VOID = CType("void @", "void", name="void")
+BOOLEAN, FLOAT, COMPLEX, SIGNED, SIGNED_CHAR = 2, 4, 3, 5, 6
+"""DW_ATE_*."""
+BY_REFERENCE = 4
+"""DW_CC_pass_by_reference."""
+TRANSPARENT = {
+    "DW_TAG_const_type",
+    "DW_TAG_volatile_type",
+    "DW_TAG_restrict_type",
+    "DW_TAG_atomic_type",
+    "DW_TAG_typedef",
+}
+POINTERS = {
+    "DW_TAG_pointer_type",
+    "DW_TAG_reference_type",
+    "DW_TAG_rvalue_reference_type",
+    "DW_TAG_ptr_to_member_type",
+    "DW_TAG_subroutine_type",
+}
+RECORDS = {"DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type"}
+DEEPEST = 4
+"""Structs within structs that are laid out."""
+
+
+class DebugInformation:
+    """The functions that a file's debug information describes."""
+
+    def __init__(self, info: Any, origin: str) -> None:
+        self._info = info
+        self._origin = origin
+        self._types: dict[int, CType] = {}
+
+    @classmethod
+    def of(cls, paths: Sequence[str]) -> DebugInformation | None:
+        """Return what the first of the files with debug information tells, None when none has any."""
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    elf = ELFFile(file)
+                    if elf.has_dwarf_info():
+                        return cls(elf.get_dwarf_info(), path.rsplit("/", 1)[-1])
+            except (OSError, ELFError, DWARFError):
+                continue
+        return None
+
+    def function(self, symbol: str, address: int) -> Function | None:
+        """Return the prototype of the function *symbol* at *address*, None when it is not told."""
+        try:
+            entry = self._entries.get(address)
+            return self._function(symbol, entry) if entry is not None else None
+        except (ELFError, DWARFError, KeyError, AttributeError, IndexError, UnicodeDecodeError):
+            return None
+
+    @cached_property
+    def _entries(self) -> dict[int, Any]:
+        """Every function that has code, by its first address."""
+        found: dict[int, Any] = {}
+        for unit in self._info.iter_CUs():
+            for entry in _functions(unit.get_top_DIE()):
+                low = entry.attributes.get("DW_AT_low_pc")
+                if low is not None and low.value:
+                    found.setdefault(low.value, entry)
+        return found
+
+    def _function(self, symbol: str, entry: Any) -> Function:
+        result = self.type(_origin_of(entry, "DW_AT_type"))
+        params, used = [], set[str]()
+        variadic = False
+        for child in entry.iter_children():
+            variadic = variadic or child.tag == "DW_TAG_unspecified_parameters"
+            if child.tag == "DW_TAG_formal_parameter":
+                name = _name(child).strip("_") or f"arg{len(params) + 1}"
+                while name in used or not name.isidentifier() or name == "ret":
+                    name = name + "_" if name.isidentifier() else f"arg{len(params) + 1}"
+                used.add(name)
+                params.append(Param(name, _passed(self.type(_origin_of(child, "DW_AT_type")))))
+        noreturn = frozenset({"noreturn"}) if _attribute(entry, "DW_AT_noreturn") else frozenset[str]()
+        return Function(symbol, _passed(result), tuple(params), variadic, self._where(entry), noreturn)
+
+    def _where(self, entry: Any) -> str:
+        """Return ``main.c:12``."""
+        line = _attribute(entry, "DW_AT_decl_line")
+        top = entry.cu.get_top_DIE().attributes.get("DW_AT_name")
+        name = top.value.decode("utf-8", "replace").rsplit("/", 1)[-1] if top is not None else self._origin
+        return f"{name}:{line}" if line else name
+
+    def type(self, entry: Any | None, depth: int = 0) -> CType:
+        """Return the type that *entry* describes; None is void."""
+        if entry is None:
+            return VOID
+        key = entry.offset
+        if key not in self._types or depth == 0:
+            self._types[key] = self._type(entry, depth)
+        return self._types[key]
+
+    def _type(self, entry: Any, depth: int) -> CType:
+        tag, name = entry.tag, _name(entry)
+        if tag in TRANSPARENT:
+            return self._transparent(entry, depth)
+        if tag in POINTERS or tag == "DW_TAG_unspecified_type":
+            return self._pointer(entry, depth)
+        if tag == "DW_TAG_base_type":
+            return _base(name, _attribute(entry, "DW_AT_byte_size"), _attribute(entry, "DW_AT_encoding"))
+        if tag == "DW_TAG_enumeration_type":
+            size = _attribute(entry, "DW_AT_byte_size") or 4
+            return CType(f"enum {name} @", "int", size, size, self._is_signed(entry), name=f"enum {name}")
+        if tag in RECORDS:
+            return self._record(entry, depth)
+        if tag == "DW_TAG_array_type":  # as a member only: parameters have decayed
+            element = self.type(_reference(entry, "DW_AT_type"), depth)
+            return replace(element, array_length=_count(entry))
+        return CType(f"{name} @", "struct", _attribute(entry, "DW_AT_byte_size") or 0, name=name)
+
+    def _transparent(self, entry: Any, depth: int) -> CType:
+        under = self.type(_reference(entry, "DW_AT_type"), depth)
+        if entry.tag == "DW_TAG_const_type":
+            return replace(under, const=True)
+        if entry.tag == "DW_TAG_typedef" and under.kind != "void":
+            return replace(under, name=_name(entry))  # uint8_t is no character's name, and so points to no text
+        return under
+
+    def _pointer(self, entry: Any, depth: int) -> CType:
+        word = CType("void *@", "pointer", 8, 8, name="void *")
+        if entry.tag not in ("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"):
+            return word
+        target = _reference(entry, "DW_AT_type")
+        if target is None:
+            return replace(word, pointee=VOID)
+        if _stripped(target).tag in ("DW_TAG_subroutine_type", *RECORDS):
+            return word
+        pointee = self.type(target, depth + 1)
+        return replace(word, text=f"{pointee.name} *@", name=f"{pointee.name} *", pointee=pointee)
+
+    def _is_signed(self, entry: Any) -> bool:
+        under = _reference(entry, "DW_AT_type")
+        if under is not None:
+            return self.type(under, 1).signed
+        return any((_attribute(child, "DW_AT_const_value") or 0) < 0 for child in entry.iter_children())
+
+    def _record(self, entry: Any, depth: int) -> CType:
+        size = _attribute(entry, "DW_AT_byte_size") or 0
+        name = _name(entry) or f"{entry.tag.removeprefix('DW_TAG_').removesuffix('_type')} at {entry.offset:#x}"
+        members: tuple[Member, ...] = ()
+        if depth < DEEPEST and entry.tag != "DW_TAG_union_type":
+            members = tuple(self._members(entry, depth))
+        align = max([1, *(member.type.align for member in members)])
+        record = Record(name, size, align, members)
+        by_reference = _attribute(entry, "DW_AT_calling_convention") == BY_REFERENCE
+        spelled = f"{name} &@" if by_reference else f"{name} @"
+        return CType(spelled, "struct", size, align, record=record, name=name)
+
+    def _members(self, entry: Any, depth: int) -> Iterator[Member]:
+        for child in entry.iter_children():
+            at = _attribute(child, "DW_AT_data_member_location")
+            bits = _attribute(child, "DW_AT_bit_size")
+            if child.tag == "DW_TAG_inheritance" and isinstance(at, int):
+                base = self.type(_reference(child, "DW_AT_type"), depth + 1)
+                for member in base.record.members if base.record else ():
+                    yield replace(member, offset=at + member.offset)
+            elif child.tag == "DW_TAG_member" and isinstance(at, int) and bits is None:
+                type_ = self.type(_reference(child, "DW_AT_type"), depth + 1)
+                if _name(child) and type_.size:
+                    yield Member(_name(child), replace(type_, array_length=None), at, type_.array_length)
+
+
+def _functions(top: Any) -> Iterator[Any]:
+    """Yield the functions of a unit, those in namespaces and classes too."""
+    for child in top.iter_children():
+        if child.tag == "DW_TAG_subprogram":
+            yield child
+        elif child.tag in ("DW_TAG_namespace", "DW_TAG_module", *RECORDS):
+            yield from _functions(child)
+
+
+def _origin(entry: Any) -> Any | None:
+    """Return what *entry* is an instance or the definition of."""
+    for key in ("DW_AT_abstract_origin", "DW_AT_specification"):
+        if key in entry.attributes:
+            return entry.get_DIE_from_attribute(key)
+    return None
+
+
+def _attribute(entry: Any, key: str) -> Any | None:
+    seen: Any | None = entry
+    while seen is not None:
+        if key in seen.attributes:
+            return seen.attributes[key].value
+        seen = _origin(seen)
+    return None
+
+
+def _origin_of(entry: Any, key: str) -> Any | None:
+    """Return the entry that *key* refers to, of *entry* or of what it is an instance of."""
+    seen: Any | None = entry
+    while seen is not None:
+        if key in seen.attributes:
+            return seen.get_DIE_from_attribute(key)
+        seen = _origin(seen)
+    return None
+
+
+def _reference(entry: Any, key: str) -> Any | None:
+    return entry.get_DIE_from_attribute(key) if key in entry.attributes else None
+
+
+def _stripped(entry: Any) -> Any:
+    while entry.tag in TRANSPARENT and "DW_AT_type" in entry.attributes:
+        entry = entry.get_DIE_from_attribute("DW_AT_type")
+    return entry
+
+
+def _name(entry: Any) -> str:
+    name = _attribute(entry, "DW_AT_name")
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else ""
+
+
+def _count(entry: Any) -> int:
+    total = 1
+    for child in entry.iter_children():
+        if child.tag == "DW_TAG_subrange_type":
+            count = child.attributes.get("DW_AT_count") or child.attributes.get("DW_AT_upper_bound")
+            value = count.value if count is not None and isinstance(count.value, int) else -1
+            total *= value if "DW_AT_count" in child.attributes else value + 1
+    return total
+
+
+def _base(name: str, size: int | None, encoding: int | None) -> CType:
+    size = size or 0
+    kind: Kind = "int"
+    if encoding == BOOLEAN:
+        kind = "bool"
+    elif encoding == FLOAT:
+        kind = "longdouble" if size == 16 and "128" not in name else "float"
+    elif encoding == COMPLEX:
+        kind = "complex"
+    return CType(f"{name} @", kind, size, max(min(size, 16), 1), encoding in (SIGNED, SIGNED_CHAR), name=name)
+
+
+def _passed(type_: CType) -> CType:
+    """Return *type_* as it is passed: C++ passes what has a copy constructor of its own by reference."""
+    if type_.kind == "struct" and "&" in type_.text:
+        return CType(type_.text, "pointer", 8, 8, name=type_.name)
+    if type_.kind == "struct" and type_.size == 0:
+        return replace(type_, kind="int", size=8, record=None)
+    return type_
