@@ -150,11 +150,11 @@ def plan(
     except UserError as error:
         error.at = error.at or _header_at(config, error.what)
         raise
-    if scene.all_traced:
-        config = _as_calls(config, platform)
     decided = _Decision(libraries, headers, platform, program, scene, decide)
     made, of_program = decided.of(config)
-    calls = {line.requested: found for line in made.coverage if (found := _meant(line, platform))}
+    plain = {func.name for func in config.funcs if func.plain}
+    unknown = (line.requested for line in made.coverage if line.status == "unknown")
+    calls = {name: found for name in unknown if name in plain and (found := _meant(name, platform))}
     if calls:
         config = _with_calls(config, calls)
         made, of_program = decided.of(config)
@@ -163,8 +163,8 @@ def plan(
     if program is not None and program.is_static:
         made = _with(made, (_not_linked_in(line, libraries) for line in made.coverage))
     made = _with(made, handlers.with_reasons(made))
-    unknown = tuple(unknown_name(line, libraries) for line in made.coverage if line.status == "unknown")
-    return Planned(made, unknown, of_program)
+    errors = tuple(unknown_name(line, libraries) for line in made.coverage if line.status == "unknown")
+    return Planned(made, errors, of_program)
 
 
 @dataclass(frozen=True)
@@ -193,19 +193,9 @@ class _Decision:
         return self.decide(config, self.headers, libraries, self.platform, self.scene, self.program)
 
 
-def _as_calls(config: Config, platform: Platform) -> Config:
-    """Return *config* with plain names as the system calls that they mean; those that mean none stay functions."""
-    from .syscalls import select, stands_for
-
-    plain = [func.requested for func in config.funcs if func.plain]
-    meant = {name: stands_for(name, platform) or select(name, platform) for name in plain}
-    return _with_calls(config, {name: calls for name, calls in meant.items() if calls})
-
-
-def _meant(line: Coverage, platform: Platform) -> tuple[str, ...]:
-    """Return the system calls that a function's unknown name means."""
-    name = line.requested
-    if line.status != "unknown" or not name.isidentifier():
+def _meant(name: str, platform: Platform) -> tuple[str, ...]:
+    """Return the system calls that a function's name means where there is no such function."""
+    if not name.isidentifier():
         return ()
     from .syscalls import select, stands_for
 

@@ -55,8 +55,8 @@ class Func(msgspec.Struct, frozen=True):
     """Its place in the file's funcs."""
     at: str = ""
     """``config.json:7:21  funcs[2].func_name``."""
-    plain: bool = False
-    """Of --trace: where no function can be wrapped, the name means system calls, as strace's do."""
+    plain: bool = True
+    """Where there is no such function, the name means system calls; False where --trace says fn:."""
 
     @property
     def requested(self) -> str:
