@@ -90,7 +90,8 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
         from wc_intercept.generator.errors import UserError
 
         try:
-            found = note.keep(_located(parse(config_of_list(names, wanted.engine), "--trace")), [])
+            listed = Listed(names, wanted.engine)
+            found = note.keep(_located(parse(listed.config(), "--trace"), listed), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
@@ -105,37 +106,43 @@ def absolute(path: str) -> str:
         raise Refusal(f"cannot find {path}: {error.strerror}", "", "the working directory has been removed") from None
 
 
-def _located(config: Config, names: str) -> Config:
+def _located(config: Config, listed: Listed) -> Config:
     """A list has no lines and columns: its targets are named instead. fn: says that a function is meant."""
     from msgspec.structs import replace
 
-    plain = [not name.startswith("fn:") for name in names.split(",") if not name.startswith("sys:")]
     funcs = tuple(
-        replace(func, at=f"--trace {func.requested}", plain=also_calls)
-        for func, also_calls in zip(config.funcs, plain, strict=True)
+        replace(func, at=f"--trace {func.requested}", plain=plain)
+        for func, (_, plain) in zip(config.funcs, listed.funcs, strict=True)
     )
     calls = tuple(replace(call, at=f"--trace {call.requested}") for call in config.calls)
     return replace(config, funcs=funcs, calls=calls)
 
 
-def config_of_list(names: str, engine: Engine = "preload") -> str:
-    """Return the config that ``--trace open,%memory,fn:read,sys:futex`` stands for.
+class Listed:
+    """The names of ``--trace open,%memory,fn:read,sys:futex``: *funcs* with whether they are plain, and *calls*.
 
     Where everything is traced (engine ptrace: also a static program, and one that runs already) a plain name means
     system calls, as strace's do, and a function only where no system call is called so or does what it does.
     """
-    funcs: list[str] = []
-    calls: list[str] = []
-    for name in names.split(","):
-        if not name or any(sign in name for sign in '"\\') or not name.isprintable():
-            raise Refusal(f"--trace {names}: {name!r} is no name", try_="--trace open,read,%memory")
-        kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
-        found = [plain] if kind == "sys" else _system_calls(plain) if engine == "ptrace" and not kind else []
-        calls += (f'{{"syscall_id": "{call}"}}' for call in found)
-        if not found:
-            funcs.append(f'{{"{"set" if plain.startswith("%") else "func_name"}": "{plain}"}}')
-    syscalls = ', "syscalls": [' + ", ".join(dict.fromkeys(calls)) + "]" if calls else ""
-    return '{"funcs": [' + ", ".join(funcs) + "]" + syscalls + "}"
+
+    def __init__(self, names: str, engine: Engine = "preload") -> None:
+        """Raises Refusal for what cannot be a name."""
+        self.funcs: list[tuple[str, bool]] = []
+        self.calls: list[str] = []
+        for name in names.split(","):
+            if not name or any(sign in name for sign in '"\\') or not name.isprintable():
+                raise Refusal(f"--trace {names}: {name!r} is no name", try_="--trace open,read,%memory")
+            kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
+            found = [plain] if kind == "sys" else _system_calls(plain) if engine == "ptrace" and not kind else []
+            self.calls += found
+            if not found:
+                self.funcs.append((plain, not kind))
+
+    def config(self) -> str:
+        """Return the config that the list stands for."""
+        funcs = (f'{{"{"set" if name.startswith("%") else "func_name"}": "{name}"}}' for name, _ in self.funcs)
+        calls = (f'{{"syscall_id": "{name}"}}' for name in dict.fromkeys(self.calls))
+        return '{"funcs": [' + ", ".join(funcs) + '], "syscalls": [' + ", ".join(calls) + "]}"
 
 
 def _system_calls(name: str) -> list[str]:
