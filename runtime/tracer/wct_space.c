@@ -1,44 +1,444 @@
 /*
  * wct_space.c: the objects that are mapped in an address space, and the breakpoints that the plan wants in them.
+ *
+ * Called by the loop at exec, attach and fork, and by wct_break.c when the loader says that objects have come or gone.
+ *   exec      an int3 on the image's first instruction (the loader's, or a static program's own): at EVENT_EXEC nothing can
+ *             be called in the tracee yet. There the executable and the loader are planted.
+ *   objects   ld.so calls _dl_debug_state before and after every change of its list. The first that shows new objects comes
+ *             when all libraries are relocated and none of their constructors has run; one after a dlopen comes before
+ *             relocation.
+ *   IFUNC     of a relocated object: the resolver is called in the tracee. Else a breakpoint on the resolver: the loader, or
+ *             a static program's own start, calls it, and what it returns is the function.
+ * Rules: T3 (maps and files are looked at, never believed: wct_break_plant compares bytes).
+ *
+ * Absent on purpose: functions of the vDSO (its pages cannot be written to), of code that is mapped without a file.
  */
-#include "wct.h"
+#define _GNU_SOURCE
+#include "wct_space.h"
 
-void
-wct_space_exec(struct wct_tracee *tracee)
-{
-        (void)tracee;
-}
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
 
-void
-wct_space_attach(struct wct_tracee *tracee)
-{
-        (void)tracee;
-}
+/* --- a space's life ----------------------------------------------------------------------------------------------------- */
 
 struct wct_space *
-wct_space_inherit(struct wct_space *space, bool share)
+wct_space_of(struct wct_tracee *tracee)
 {
-        (void)share;
-        return space;
+        struct wct_process *process = tracee->process;
+        if (process->space == NULL) {
+                process->space = calloc(1, sizeof *process->space);
+                if (process->space != NULL)
+                        process->space->users = 1;
+        }
+        return process->space;
+}
+
+static void
+free_breaks(struct wct_space *space)
+{
+        for (uint32_t i = 0; i < WCT_BREAK_BUCKETS; i++) {
+                for (struct wct_break *at = space->buckets[i], *next; at != NULL; at = next) {
+                        next = at->next;
+                        free(at);
+                }
+        }
 }
 
 void
 wct_space_release(struct wct_space *space)
 {
-        (void)space;
+        if (space == NULL || --space->users > 0)
+                return;
+        free_breaks(space);
+        while (space->pools != NULL) {
+                struct wct_pool *pool = space->pools;
+                space->pools = pool->next;
+                free(pool);
+        }
+        while (space->resolving != NULL) {
+                struct wct_resolving *one = space->resolving;
+                space->resolving = one->next;
+                wct_resolving_free(one);
+        }
+        free(space->modules);
+        free(space->executable);
+        free(space);
+}
+
+void
+wct_resolving_free(struct wct_resolving *one)
+{
+        free(one);
+}
+
+static void *
+copy_of(const void *from, size_t size)
+{
+        void *to = from != NULL && size > 0 ? malloc(size) : NULL;
+        return to != NULL ? memcpy(to, from, size) : NULL;
+}
+
+static void
+copy_breaks(struct wct_space *to, const struct wct_space *from)
+{
+        for (uint32_t i = 0; i < WCT_BREAK_BUCKETS; i++) {
+                struct wct_break **place = &to->buckets[i];
+                *place = NULL;
+                for (const struct wct_break *at = from->buckets[i]; at != NULL; at = at->next) {
+                        struct wct_break *one = copy_of(at, sizeof *at);
+                        if (one == NULL)
+                                return;
+                        one->next = NULL;
+                        *place = one;
+                        place = &one->next;
+                }
+        }
+}
+
+static void
+copy_pools(struct wct_space *to, const struct wct_space *from)
+{
+        struct wct_pool **place = &to->pools;
+        *place = NULL;
+        for (const struct wct_pool *at = from->pools; at != NULL; at = at->next) {
+                struct wct_pool *pool = copy_of(at, sizeof *at);
+                if (pool == NULL)
+                        return;
+                for (uint32_t i = 0; i < pool->used; i++)
+                        pool->slots[i] = at->slots[i] != NULL ? wct_break_find(to, at->slots[i]->address) : NULL;
+                pool->next = NULL;
+                *place = pool;
+                place = &pool->next;
+        }
+}
+
+struct wct_space *
+wct_space_inherit(struct wct_space *space, bool share)
+{
+        if (space == NULL || share) {
+                if (space != NULL)
+                        space->users++;
+                return space;
+        }
+        struct wct_space *child = copy_of(space, sizeof *space);
+        if (child == NULL)
+                return NULL;
+        child->users = 1;
+        child->resolving = NULL;
+        memset(child->awaited, 0, sizeof child->awaited);
+        child->modules = copy_of(space->modules, space->module_count * sizeof *space->modules);
+        child->module_count = child->modules != NULL ? space->module_count : 0;
+        child->executable = copy_of(space->executable, space->executable_count * sizeof *space->executable);
+        child->executable_count = child->executable != NULL ? space->executable_count : 0;
+        copy_breaks(child, space);
+        copy_pools(child, space);
+        return child;
+}
+
+/* --- what is mapped ------------------------------------------------------------------------------------------------------ */
+
+const struct wct_module *
+wct_space_module(const struct wct_space *space, uint64_t address)
+{
+        for (uint32_t i = 0; space != NULL && i < space->module_count; i++) {
+                if (address >= space->modules[i].low && address < space->modules[i].high)
+                        return &space->modules[i];
+        }
+        return NULL;
+}
+
+static bool
+is_executable(const struct wct_space *space, uint64_t address)
+{
+        uint32_t low = 0, high = space->executable_count;
+        while (low < high) {
+                const uint32_t middle = (low + high) / 2;
+                if (address >= space->executable[middle].high)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < space->executable_count && address >= space->executable[low].low;
+}
+
+static void
+note_executable(struct wct_space *space, const struct wct_maps *maps)
+{
+        struct wct_range *all = realloc(space->executable, maps->count * sizeof *all);
+        if (all == NULL)
+                return;
+        space->executable = all;
+        space->executable_count = 0;
+        for (uint32_t i = 0; i < maps->count; i++) {
+                if (maps->all[i].executable)
+                        all[space->executable_count++] = (struct wct_range){maps->all[i].low, maps->all[i].high};
+        }
+}
+
+static bool
+ends_with(const char *path, const char *name)
+{
+        const char *last = strrchr(path, '/');
+        return *name != '\0' && strcmp(last != NULL ? last + 1 : path, name) == 0;
+}
+
+/* Neighbours of one file, at rising offsets: one object. The same file again from its start: another copy. */
+static bool
+belongs_to(const struct wct_mapping *mapping, const struct wct_mapping *first, const struct wct_mapping *last)
+{
+        return first != NULL && mapping->inode == first->inode && mapping->device == first->device &&
+               mapping->offset >= last->offset && mapping->offset > first->offset && strcmp(mapping->path, first->path) == 0;
+}
+
+static struct wct_module *
+module_find(struct wct_space *space, const struct wct_mapping *first)
+{
+        for (uint32_t i = 0; i < space->module_count; i++) {
+                if (space->modules[i].low == first->low && space->modules[i].inode == first->inode)
+                        return &space->modules[i];
+        }
+        return NULL;
+}
+
+static void
+module_add(struct wct_tracee *tracee, const struct wct_mapping *first, uint64_t high, uint64_t headers)
+{
+        struct wct_space *space = tracee->process->space;
+        struct wct_module *module = module_find(space, first);
+        if (module != NULL) {
+                module->high = high;
+                module->seen = true;
+                return;
+        }
+        struct wct_module *all = realloc(space->modules, (space->module_count + 1) * sizeof *all);
+        if (all == NULL)
+                return;
+        space->modules = all;
+        module = &all[space->module_count++];
+        *module = (struct wct_module){.low = first->low, .high = high, .inode = first->inode, .seen = true};
+        module->program = headers >= first->low && headers < high;
+        module->shim = ends_with(first->path, wct_text(wct_plan.head->shim));
+        module->object = module->shim ? NULL : wct_object_of(tracee->tid, first, &module->bias);
+}
+
+static void
+note_modules(struct wct_tracee *tracee, const struct wct_maps *maps)
+{
+        const uint64_t headers = wct_auxv(tracee->process->pid, AT_PHDR);
+        const struct wct_mapping *first = NULL, *last = NULL;
+        bool executable = false;
+        for (uint32_t i = 0; i <= maps->count; i++) {
+                const struct wct_mapping *at = i < maps->count ? &maps->all[i] : NULL;
+                if (at != NULL && (at->inode == 0 || at->path[0] != '/'))
+                        continue; /* .bss, heaps */
+                if (at != NULL && belongs_to(at, first, last)) {
+                        last = at;
+                        executable |= at->executable;
+                        continue;
+                }
+                if (first != NULL && executable)
+                        module_add(tracee, first, last->high, headers);
+                first = last = at;
+                executable = at != NULL && at->executable;
+        }
+}
+
+static void
+forget_modules(struct wct_space *space)
+{
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < space->module_count; i++) {
+                if (space->modules[i].seen)
+                        space->modules[kept++] = space->modules[i];
+                else
+                        wct_break_drop(space, space->modules[i].low, space->modules[i].high);
+        }
+        space->module_count = kept;
+}
+
+static bool
+look(struct wct_tracee *tracee)
+{
+        struct wct_space *space = tracee->process->space;
+        struct wct_maps maps;
+        if (!wct_maps_read(tracee->tid, &maps))
+                return false;
+        for (uint32_t i = 0; i < space->module_count; i++)
+                space->modules[i].seen = false;
+        note_executable(space, &maps);
+        note_modules(tracee, &maps);
+        forget_modules(space);
+        wct_maps_free(&maps);
+        return true;
+}
+
+bool
+wct_space_executable(struct wct_tracee *tracee, uint64_t address)
+{
+        struct wct_space *space = tracee->process->space;
+        struct wct_maps maps;
+        if (is_executable(space, address))
+                return true;
+        if (!wct_maps_read(tracee->tid, &maps))
+                return false;
+        note_executable(space, &maps);
+        wct_maps_free(&maps);
+        return is_executable(space, address);
+}
+
+/* --- what is wanted ------------------------------------------------------------------------------------------------------ */
+
+static bool
+is_wanted(const struct wct_process *process, const struct wct_module *module, const struct wct_found *found)
+{
+        const struct wct_symbol *symbol = found->symbol;
+        const char *library = wct_text(symbol->library);
+        if ((symbol->flags & WCT_FALLBACK) && process->coverage != WCT_EVERYTHING)
+                return false;
+        if (symbol->address != 0 && symbol->address != found->value)
+                return false;
+        if (strcmp(library, ".") == 0)
+                return module->program;
+        if (strcmp(library, "*") == 0)
+                return module->program || found->exported;
+        if (*library == '\0')
+                return !module->program && found->exported;
+        return strcmp(library, module->object->soname) == 0;
+}
+
+static void
+want(struct wct_break *one, const struct wct_module *module, const struct wct_symbol *symbol)
+{
+        wct_break_want(one, symbol);
+        one->low = module->low;
+        one->high = module->high;
+        one->of_program = module->program;
+}
+
+static void
+plant_resolved(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t function)
+{
+        struct wct_space *space = tracee->process->space;
+        const struct wct_module *module = wct_space_module(space, function);
+        struct wct_break *one = module != NULL ? wct_break_plant(tracee, function, WCT_ROLE_ENTRY, NULL, 0) : NULL;
+        if (one != NULL)
+                want(one, wct_space_module(space, function), symbol);
+}
+
+void
+wct_space_resolved(struct wct_tracee *tracee, const struct wct_break *resolver, uint64_t function)
+{
+        for (const struct wct_wanted *w = resolver->wanted; w != NULL; w = w->next)
+                plant_resolved(tracee, w->symbol, function);
+}
+
+static void
+plant_found(struct wct_tracee *tracee, const struct wct_module *module, const struct wct_found *found, bool relocated)
+{
+        const uint64_t address = module->bias + found->value;
+        uint64_t function;
+        if (found->resolver && relocated && wct_inject_call(tracee, address, &function)) {
+                plant_resolved(tracee, found->symbol, function);
+                return;
+        }
+        const enum wct_role role = found->resolver ? WCT_ROLE_RESOLVER : WCT_ROLE_ENTRY;
+        struct wct_break *one = wct_break_plant(tracee, address, role, found->code, found->size);
+        if (one != NULL)
+                want(one, module, found->symbol);
+}
+
+static void
+plant_module(struct wct_tracee *tracee, const struct wct_module *module, bool relocated)
+{
+        const struct wct_object *object = module->object;
+        if (object == NULL)
+                return;
+        if (object->debug_state != 0)
+                wct_break_plant(tracee, module->bias + object->debug_state, WCT_ROLE_OBJECTS, NULL, 0);
+        for (uint32_t i = 0; i < object->count; i++) {
+                if (is_wanted(tracee->process, module, &object->found[i]))
+                        plant_found(tracee, module, &object->found[i], relocated && !object->is_static);
+        }
+}
+
+void
+wct_space_look(struct wct_tracee *tracee, bool relocated)
+{
+        struct wct_space *space = tracee->process->space;
+        if (!look(tracee))
+                return;
+        for (uint32_t i = 0; i < space->module_count; i++) {
+                if (space->modules[i].planted)
+                        continue;
+                space->modules[i].planted = true;
+                const struct wct_module module = space->modules[i]; /* what is planted may make us look again */
+                plant_module(tracee, &module, relocated);
+                space->relocated |= relocated;
+        }
+}
+
+/* --- beginnings and ends --------------------------------------------------------------------------------------------------- */
+
+void
+wct_space_exec(struct wct_tracee *tracee)
+{
+        wct_space_release(tracee->process->space);
+        tracee->process->space = NULL;
+        wct_break_forget(tracee);
+        if (wct_space_of(tracee) == NULL || !wct_plan.has_functions || tracee->process->coverage == WCT_EVENTS_ONLY)
+                return;
+        const struct user_regs_struct *regs = wct_regs(tracee);
+        if (regs != NULL)
+                wct_break_plant(tracee, regs->rip, WCT_ROLE_START, NULL, 0);
+}
+
+void
+wct_space_attach(struct wct_tracee *tracee)
+{
+        struct wct_space *space = wct_space_of(tracee);
+        if (space == NULL || !wct_plan.has_functions)
+                return;
+        space->started = true;
+        wct_space_look(tracee, true);
+}
+
+static void
+write_back(const struct wct_space *space, struct wct_tracee *tracee)
+{
+        for (uint32_t i = 0; i < WCT_BREAK_BUCKETS; i++) {
+                for (struct wct_break *at = space->buckets[i]; at != NULL; at = at->next) {
+                        struct wct_break copy = *at;
+                        wct_break_lift(&copy, tracee->tid);
+                }
+        }
 }
 
 void
 wct_space_scrub(struct wct_space *space, struct wct_tracee *tracee)
 {
-        (void)space;
-        (void)tracee;
+        if (space == NULL)
+                return;
+        write_back(space, tracee);
+        if (tracee->process->space != space)
+                return; /* a copy of it: its own table stays true */
+        for (uint32_t i = 0; i < WCT_BREAK_BUCKETS; i++) {
+                for (struct wct_break *at = space->buckets[i]; at != NULL; at = at->next) {
+                        at->planted = false;
+                        at->roles = 0;
+                }
+        }
+        wct_pools_unmap(tracee);
 }
 
 bool
 wct_ip_is_hidden(struct wct_tracee *tracee, uint64_t ip)
 {
-        (void)tracee;
-        (void)ip;
-        return false;
+        struct wct_space *space = wct_plan.head->shim != 0 && tracee->process != NULL ? wct_space_of(tracee) : NULL;
+        if (space == NULL)
+                return false;
+        if (!is_executable(space, ip))
+                look(tracee);
+        const struct wct_module *module = wct_space_module(space, ip);
+        return module != NULL && module->shim;
 }
