@@ -300,7 +300,7 @@ class Kernel:
             seen[tid].append(Call(name_of().get(number, str(number)), None))
         first = next(i for i, call in enumerate(seen[root]) if call == Call("execve", 0))
         seen[root] = seen[root][first:]
-        return {tid: join_restarts(calls) for tid, calls in seen.items()}
+        return {tid: join_restarts(calls) for tid, calls in seen.items() if calls}  # it may end before its first
 
     @staticmethod
     def _take(seen: dict[int, list[Call]], entered: dict[int, int], tid: int, event: str, text: str) -> None:
