@@ -190,9 +190,10 @@ def test_a_killed_wc_run_lets_an_attached_program_go(compile_c: Callable[..., Pa
 
 def test_descriptors_that_it_has_open_are_named(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    program = start("sh", "-c", f"exec 3>{path}; echo ready; while sleep 0.01; do echo line >&3; done")
+    code = "import os, sys, time\nfile = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\nprint('ready', flush=True)\n"
+    program = start("python3", "-c", code + "while True: os.write(file, b'line'), time.sleep(0.01)", path)
     assert program.stdout is not None
-    program.stdout.readline()
+    assert program.stdout.readline() == "ready\n"
     run = start(WC_RUN, "--trace", "write", "-y", "-o", tmp_path / "out", "-p", program.pid)
     wanted = f"<{path}>, "
     assert eventually(lambda: (tmp_path / "out").exists() and wanted in (tmp_path / "out").read_text())

@@ -160,7 +160,7 @@ def test_a_real_program_does_what_it_does_alone(
 def test_children_are_followed_through_pipes(traced: Any) -> None:
     calls, _ = traced("execve", "bash", "-c", "/bin/true | /bin/cat; /bin/ls / >/dev/null")
     done = [call for call in calls if call["ret"] == 0]
-    assert sorted(call["args"]["pathname"] for call in done)[-3:] == ["/bin/cat", "/bin/ls", "/bin/true"]
+    assert sorted(call["args"]["pathname"] for call in done)[:3] == ["/bin/cat", "/bin/ls", "/bin/true"]
     assert len({call["pid"] for call in done}) == 4
 
 
@@ -438,14 +438,21 @@ def test_the_session_is_removed_at_the_end(wc_run: Run, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_wc_run_ends_with_its_program_and_the_tracer_with_the_last_child() -> None:
-    process = start(*UNDER.split(), "sh", "-c", "(read x; exit 0) <&0 & echo $!; exit 0")
-    child = int(line(process))
-    assert process.wait(30) == 0
+def test_wc_run_ends_with_its_program_and_the_tracer_with_the_last_child(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = start(*UNDER.split(), "sh", "-c", f"cat {fifo} >/dev/null 2>&1 & echo $!; read x; exit 0")
     assert process.stderr is not None and process.stdin is not None
-    assert "still running" in process.stderr.read()
-    process.stdin.close()
-    assert eventually(lambda: is_gone(child))
+    child, tracer = int(line(process)), tracer_of(process)
+    assert eventually(lambda: Path(f"/proc/{child}/comm").read_text() == "cat\n")
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.wait(30) == 0
+    assert f"still running, no longer recorded: {child} (cat)" in process.stderr.read()
+    assert not is_gone(tracer)
+    with open(fifo, "w"):
+        assert eventually(lambda: not is_gone(child))
+    assert eventually(lambda: is_gone(child) and is_gone(tracer))
 
 
 # --- the line, with a tracer that is none -----------------------------------------------------------------------------
