@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness import Record, Trace, _collect
+from harness import Record, Trace, _collect, _text
 from ring_reader import Reader
 from wc_intercept.consumer import abi
 from wc_intercept.consumer import abi_fields as fields
@@ -156,23 +156,22 @@ class Tracing:
         self.tracer.detach()
         self.until_end()
 
-    def trace(self, status: int = 0, out: bytes = b"") -> Trace:
+    def trace(self, status: int = 0, out: str = "", err: str = "") -> Trace:
         """Everything recorded so far."""
         self.reader.poll(final=True)
-        return _collect(self.reader, self.session, self.manifest, status, [out.decode("utf-8", "replace"), ""])
+        return _collect(self.reader, self.session, self.manifest, status, [out, err])
 
     def records(self) -> list[Record]:
         return [record for record in self.trace().records if record.kind in (abi.CALL, abi.ENTER)]
 
 
 def traced(*command: object, calls: Sequence[str], seconds: float = SECONDS, **tracing: Any) -> Trace:
-    """Run *command* to its end with *calls* traced; the keywords are Tracing's. stdout is in the Trace."""
-    with Tracing(calls, **tracing) as t, tempfile.TemporaryFile() as out:
-        program = t.launch(*command, stdout=out, stdin=subprocess.DEVNULL)
+    """Run *command* to its end with *calls* traced; the keywords are Tracing's. What it prints is in the Trace."""
+    with Tracing(calls, **tracing) as t, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        program = t.launch(*command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         t.until(lambda: program.poll() is not None, "the program's end", seconds)
         t.until_end()
-        out.seek(0)
-        trace = t.trace(program.returncode, out.read())
+        trace = t.trace(program.returncode, _text(out), _text(err))
         assert [] == [rest for word, rest in t.said if word in ("warn", "error")]
         return trace
 

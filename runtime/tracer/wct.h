@@ -126,6 +126,7 @@ struct wct_call {
         uint64_t value[WCT_MOST_ARGUMENTS]; /* the first word of each argument as it was at entry, by ordinal */
         bool recorded;  /* counted and not sampled out: wct_call_exit writes a record */
         bool waiting;   /* a system call that ended with ERESTART*: it may go on */
+        uint64_t frame; /* of a waiting one: the sp at which the signal handler that came upon it will make its rt_sigreturn; 0: none */
         bool skipped;   /* by a handler or an action: `result` instead of the real one */
         bool shown;     /* record "both" or noreturn: its ENTER record is written */
         int64_t result;
@@ -151,7 +152,8 @@ struct wct_tracee {
         struct wct_step_over *over; /* wct_break.c's own */
         /* The loop's own. */
         uint32_t waiting;  /* calls of the stack that ended with ERESTART* and may go on */
-        bool entered;      /* this entry has been seen by PTRACE_SYSCALL; the filter's stop for it may follow */
+        uint32_t returning; /* those of them whose signal handler has not returned */
+        uint64_t entered;  /* number + 1 of an entry that PTRACE_SYSCALL has shown: the filter's stop for it may follow */
         bool restarting;   /* a call has just ended with ERESTART*: the next entry is awaited */
         bool framing;      /* stepping onto a signal handler's first instruction */
         bool affinity;     /* inside a call that asks for its processors */

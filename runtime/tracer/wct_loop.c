@@ -143,7 +143,7 @@ request_for(const struct wct_tracee *tracee)
         const struct wct_process *process = tracee->process;
         if (tracee->stepping || tracee->framing)
                 return PTRACE_SINGLESTEP;
-        if (tracee->exit_wanted || tracee->affinity || tracee->restarting || process->every)
+        if (tracee->exit_wanted || tracee->affinity || tracee->restarting || tracee->returning != 0 || process->every)
                 return PTRACE_SYSCALL;
         return PTRACE_CONT;
 }

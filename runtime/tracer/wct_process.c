@@ -200,7 +200,8 @@ image_end(struct wct_tracee *tracee)
         while (tracee->depth != 0)
                 wct_call_pop(tracee);
         wct_break_forget(tracee);
-        tracee->exit_wanted = tracee->entered = tracee->restarting = tracee->framing = tracee->affinity = false;
+        tracee->entered = 0;
+        tracee->exit_wanted = tracee->restarting = tracee->framing = tracee->affinity = false;
         tracee->stepping = false;
         if (process->space != NULL)
                 wct_space_release(process->space);

@@ -3,10 +3,12 @@
  *
  * Called by wct_loop.c (stops) and wct_process.c (the end of an execve).  Rules:
  *   S1  the kernel is asked at each stop what it is (PTRACE_GET_SYSCALL_INFO): nothing toggles
- *   S2  an entry is seen by the filter's stop, by PTRACE_SYSCALL's, or by both, then in this order: `entered` stands between
+ *   S2  an entry is seen by the filter's stop, by PTRACE_SYSCALL's, or by both, then in this order: `entered` says so; where
+ *       no filter knows the number no stop follows, and the next one is of another number
  *   S3  a call that ends with ERESTART* has not ended: it waits in the stack. The same thread's next entry of the same number
  *       (or of restart_syscall) with the same ip and sp is the same call. A handler that runs meanwhile makes an end of it,
- *       or not: wct_on_step reads from its frame what the kernel has decided
+ *       or not: wct_on_step reads from its frame what the kernel has decided. Until such a handler's rt_sigreturn, which
+ *       PTRACE_SYSCALL shows, the same place means that a longjmp has left the handler: it is another call
  *   S4  exit and exit_group have their ENTER record; a successful execve ends at its event; rt_sigreturn's result is what it
  *       restores, whatever it looks like
  *   S5  a stop that a filter of the program's own asked for gets the answer that the program would have without a tracer
@@ -48,30 +50,59 @@ struct entry {
         const uint64_t *args;
 };
 
+static void
+wait_no_more(struct wct_tracee *tracee, struct wct_call *call)
+{
+        call->waiting = false;
+        tracee->waiting--;
+        tracee->returning -= call->frame != 0;
+        call->frame = 0;
+}
+
+/* A signal handler returns: the call that it came upon may go on now. */
+static void
+handler_returns(struct wct_tracee *tracee, uint64_t sp)
+{
+        for (uint32_t i = tracee->depth; i-- != 0;) {
+                struct wct_call *call = &tracee->calls[i];
+                if (!call->waiting || call->frame != sp)
+                        continue;
+                call->frame = 0;
+                tracee->returning--;
+                return;
+        }
+}
+
 /* S3. The call that goes on, if this is one; what a longjmp out of a handler has left above it is dropped. */
 static bool
 goes_on(struct wct_tracee *tracee, const struct entry *entry)
 {
         for (uint32_t i = tracee->depth; i-- != 0;) {
-                const struct wct_call *call = &tracee->calls[i];
-                const bool same = call->waiting && call->back == entry->ip && call->sp == entry->sp;
+                struct wct_call *call = &tracee->calls[i];
+                const bool same = call->waiting && call->frame == 0 && call->back == entry->ip && call->sp == entry->sp;
                 if (!same || (entry->number != SYS_restart_syscall && entry->number != (uint64_t)call->symbol->number))
                         continue;
                 while (tracee->depth > i + 1)
                         wct_call_pop(tracee);
-                tracee->calls[i].waiting = false;
-                tracee->waiting--;
+                wait_no_more(tracee, call);
                 tracee->exit_wanted = true;
                 return true;
         }
         return false;
 }
 
-/* Waiting calls whose frames are gone: this one is made from where they were made, or from farther up. */
+/* Whether an entry with this sp shows that the call's frame is gone: it is made from there, or from farther up the stack. */
+static bool
+is_left(const struct wct_call *call, uint64_t sp)
+{
+        const bool handler_elsewhere = call->frame > call->sp && sp <= call->frame; /* on a stack of its own, above */
+        return call->waiting && call->sp <= sp && !handler_elsewhere;
+}
+
 static void
 drop_left(struct wct_tracee *tracee, uint64_t sp)
 {
-        while (tracee->depth != 0 && innermost(tracee)->waiting && innermost(tracee)->sp <= sp)
+        while (tracee->depth != 0 && is_left(innermost(tracee), sp))
                 wct_call_pop(tracee);
 }
 
@@ -164,11 +195,12 @@ on_entry(struct wct_tracee *tracee, uint32_t arch, const struct entry *entry)
         tracee->restarting = tracee->framing = false;
         if (is_foreign(arch, entry->number))
                 return;
-        if (tracee->waiting != 0) {
-                if (goes_on(tracee, entry))
-                        return;
+        if (tracee->returning != 0 && entry->number == SYS_rt_sigreturn)
+                handler_returns(tracee, entry->sp);
+        else if (tracee->waiting != 0 && goes_on(tracee, entry))
+                return;
+        else if (tracee->waiting != 0)
                 drop_left(tracee, entry->sp);
-        }
         if (process->pinned && wct_pin_is_affinity((long)entry->number)) {
                 tracee->affinity = true;
                 wct_pin_affinity_enter(tracee);
@@ -235,7 +267,7 @@ result_put(struct wct_tracee *tracee, int64_t result)
 static void
 on_exit_stop(struct wct_tracee *tracee, int64_t result)
 {
-        tracee->entered = false;
+        tracee->entered = 0;
         if (tracee->affinity)
                 wct_pin_affinity_exit(tracee);
         tracee->affinity = false;
@@ -265,13 +297,13 @@ wct_on_syscall(struct wct_tracee *tracee, bool by_filter)
         const struct entry entry = {info.entry.nr, info.instruction_pointer, info.stack_pointer, (const uint64_t *)info.entry.args};
         switch (info.op) { /* S1 */
         case PTRACE_SYSCALL_INFO_ENTRY:
-                tracee->entered = true;
+                tracee->entered = entry.number + 1;
                 on_entry(tracee, info.arch, &entry);
                 break;
         case PTRACE_SYSCALL_INFO_SECCOMP: /* number and arguments stand where those of an entry do */
-                if (!tracee->entered)
+                if (tracee->entered != entry.number + 1)
                         on_entry(tracee, info.arch, &entry);
-                tracee->entered = false;
+                tracee->entered = 0;
                 if (info.seccomp.ret_data != FILTER_MARK)
                         refuse(tracee);
                 break;
@@ -302,7 +334,7 @@ wct_on_step(struct wct_tracee *tracee)
                 return true;
         if (tracee->depth == 0 || !innermost(tracee)->waiting)
                 return false;
-        const struct wct_call *call = innermost(tracee);
+        struct wct_call *call = innermost(tracee);
         const uint64_t at = regs->rdx + offsetof(ucontext_t, uc_mcontext.gregs);
         int64_t result = 0;
         if (regs->rip == call->back)
@@ -315,11 +347,14 @@ wct_on_step(struct wct_tracee *tracee)
                 result = -ERESTARTSYS; /* it will be made again when the handler returns */
         if (is_restart(result)) {
                 tracee->restarting = regs->rip == call->back;
+                if (!tracee->restarting && call->frame == 0) {
+                        call->frame = regs->rsp + 8; /* the handler's return address is popped by its ret */
+                        tracee->returning++;
+                }
                 return true;
         }
         tracee->restarting = false;
-        innermost(tracee)->waiting = false;
-        tracee->waiting--;
+        wait_no_more(tracee, innermost(tracee));
         wct_syscall_finish(tracee, result);
         return true;
 }

@@ -200,6 +200,7 @@ wct_call_pop(struct wct_tracee *tracee)
 {
         struct wct_call *call = &tracee->calls[tracee->depth - 1];
         tracee->waiting -= call->waiting;
+        tracee->returning -= call->frame != 0;
         if (call->kept != NULL)
                 wct_call_drop(call, tracee);
         tracee->depth--;
