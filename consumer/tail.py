@@ -1,60 +1,105 @@
-"""Arguments that only some calls have: open's mode, fcntl's third argument.
+"""Arguments that only some calls have: open's mode, fcntl's third, futex's timeout.
 
-Used by text.py. A wrapper records these words in every call; what they hold means something only when an earlier
-argument says so. Rules: in doubt an argument is shown.
+Used by text.py. A record keeps these words for every call; what they hold means something only when an earlier argument
+says so. Rules: in doubt an argument is shown.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from . import columns
+from .columns import Array
 from .decode import Batch
-from .textcells import Cells, TextCells
+
+Values = Callable[[str], Array]
+"""A parameter's name -> its numbers, (rows,) int64."""
+Given = Callable[[Values], Any]
+"""Which calls have an argument: (rows,) bool, from the other arguments."""
 
 _CREATES = os.O_CREAT
 _NAMELESS = getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY
 _QUESTIONS = ("F_GETFD", "F_GETFL", "F_GETOWN", "F_GETSIG", "F_GETLEASE", "F_GETPIPE_SZ", "F_GET_SEALS")
-_WITHOUT = np.array([getattr(fcntl, name) for name in _QUESTIONS if hasattr(fcntl, name)])
-_FLAGS = frozenset({"flags", "oflag", "oflags"})
+_WITHOUT = [getattr(fcntl, name) for name in _QUESTIONS if hasattr(fcntl, name)]
+_FLAGS = ("flags", "oflag", "oflags")
 
 
-@dataclass(slots=True)
-class Tail:
-    """The arguments from start on, with the commas before them."""
-
-    start: int
-    cells: list[Cells]
+def _any_of(parameter: str, bits: int) -> Given:
+    return lambda values: values(parameter) & bits != 0
 
 
-def tail_of(batch: Batch, cells: TextCells) -> Tail | None:
-    """Return the arguments of *batch* that not all of its calls have; None when all calls have all."""
-    present = _present(batch)
-    if present is None:
-        return None
-    start, given = present
-    if given.all():
-        return None
-    tail = Tail(start, [])
-    for _, column in batch.columns[start:]:
-        words = zip(given.tolist(), cells.cells(column), strict=True)
-        tail.cells.append([f", {word}" if shown else "" for shown, word in words])
-    return tail
+def _one_of(parameter: str, numbers: tuple[int, ...], mask: int = -1) -> Given:
+    return lambda values: np.isin(values(parameter) & mask, numbers)
 
 
-def _present(batch: Batch) -> tuple[int, columns.Array] | None:
-    """Return (first argument concerned, mask of the calls that have it)."""
-    wrapper, fields = batch.symbol.wrapper, batch.layout.parameters
+_MAKES = {name: _any_of(name, _CREATES | _NAMELESS) for name in _FLAGS}
+_DEVICE = _one_of("mode", (0o020000, 0o060000), 0o170000)
+_OPERATION = 0x7F
+"""futex's operation without its flags. 0 WAIT 3 REQUEUE 4 CMP_REQUEUE 5 WAKE_OP 6 LOCK_PI 9 WAIT_BITSET 10 WAKE_BITSET
+11 WAIT_REQUEUE_PI 12 CMP_REQUEUE_PI 13 LOCK_PI2; the rest (1 WAKE...) take a value alone."""
+
+SYSTEM_CALLS: dict[str, dict[str, Given]] = {
+    "open": {"mode": _MAKES["flags"]},
+    "openat": {"mode": _MAKES["flags"]},
+    "mq_open": {"mode": _MAKES["oflag"], "attr": _MAKES["oflag"]},
+    "mknod": {"dev": _DEVICE},
+    "mknodat": {"dev": _DEVICE},
+    "fcntl": {"arg": lambda values: ~np.isin(values("cmd"), _WITHOUT)},
+    "mremap": {"new_address": _any_of("flags", 2 | 4)},  # MREMAP_FIXED, MREMAP_DONTUNMAP
+    "clone": {
+        "parent_tid": _any_of("flags", 0x00100000 | 0x00001000),  # CLONE_PARENT_SETTID, CLONE_PIDFD
+        "child_tid": _any_of("flags", 0x01000000 | 0x00200000),  # CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID
+        "tls": _any_of("flags", 0x00080000),  # CLONE_SETTLS
+    },
+    "futex": {
+        "timeout": _one_of("futex_op", (0, 3, 4, 5, 6, 9, 11, 12, 13), _OPERATION),
+        "uaddr2": _one_of("futex_op", (3, 4, 5, 11, 12), _OPERATION),
+        "val3": _one_of("futex_op", (4, 5, 9, 10, 12), _OPERATION),
+    },
+    "membarrier": {"cpu_id": _any_of("flags", 1)},  # MEMBARRIER_CMD_FLAG_CPU
+}
+"""System call -> parameter -> which calls have it. The numbers are the kernel's, and cannot change."""
+
+
+def given(batch: Batch) -> dict[int, Array]:
+    """Return position -> (rows,) bool for the arguments that not all calls of *batch* have."""
+    tests = _tests(batch)
+    if not tests:
+        return {}
+    parameters = batch.layout.parameters
+    scalars = {p.name: p.scalar for p in parameters if p.scalar}
+
+    def values(name: str) -> Array:
+        return batch.rows.data[scalars[name]].astype(np.int64)
+
+    found = {}
+    for i, parameter in enumerate(parameters):
+        test = tests.get(parameter.name)
+        if i and test is not None:
+            try:
+                mask = np.asarray(test(values))
+            except KeyError:
+                continue  # what would tell is not recorded
+            if not mask.all():
+                found[i] = mask
+    return found
+
+
+def _tests(batch: Batch) -> dict[str, Given]:
+    """Return what decides about which of the parameters."""
+    if batch.layout.kind == "syscall":
+        return SYSTEM_CALLS.get(batch.symbol.name, {})
+    wrapper, parameters = batch.symbol.wrapper, batch.layout.parameters
     if wrapper == "mode-if-flag":
-        at = next((i for i, p in enumerate(fields) if p.name in _FLAGS and p.scalar), None)
+        at = next((i for i, p in enumerate(parameters) if p.name in _FLAGS), None)
         if at is not None:
-            flags = batch.rows.data[fields[at].scalar].astype(np.int64)
-            return at + 1, (flags & _CREATES != 0) | ((flags & _NAMELESS != 0) if _NAMELESS else False)
+            return {p.name: _MAKES[parameters[at].name] for p in parameters[at + 1 :]}
     called = batch.symbol.name.lstrip("_")
-    if wrapper == "optional-word" and called.startswith("fcntl") and len(fields) > 2 and fields[1].scalar:
-        return 2, ~np.isin(batch.rows.data[fields[1].scalar], _WITHOUT)
-    return None
+    if wrapper == "optional-word" and called.startswith("fcntl") and len(parameters) > 2:
+        command = parameters[1].name
+        return {p.name: lambda values: ~np.isin(values(command), _WITHOUT) for p in parameters[2:]}
+    return {}

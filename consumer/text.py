@@ -25,13 +25,12 @@ from .halves import Halves, Key, Line
 from .idioms import HANDLERS
 from .order import in_order
 from .prefix import Stamp, Stamps, Threads
-from .tail import tail_of
+from .tail import given
 from .textcells import Cells, TextCells
 from .values import EVENT_NAMES, REASONS, values
 from .words import Dictionary, Words
 
 _WORDY = ("optional-word", "syscall", "tail-jump")
-"""Wrappers whose arguments are words of any meaning, addresses among them."""
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -132,15 +131,17 @@ class TextLines:
     def _arguments(self, batch: Batch) -> Arguments:
         """Return the arguments' columns and the template that joins them."""
         arguments = Arguments(len(batch))
-        tail = tail_of(batch, self._cells)
+        optional = given(batch)
         hidden = self._hidden(batch)
         for i, (name, column) in enumerate(batch.columns):
             if name in hidden:
                 continue
-            if tail is not None and i >= tail.start:
-                arguments.add(tail.cells[i - tail.start], separated=True)
+            cells = self._argument(batch, i, column)
+            if i in optional:
+                words = zip(optional[i].tolist(), cells, strict=True)
+                arguments.add([f", {word}" if shown else "" for shown, word in words], separated=True)
             else:
-                arguments.add(self._argument(batch, i, column), separated=_pointed_varargs(column),
+                arguments.add(cells, separated=_pointed_varargs(column),
                               nothing=isinstance(column, columns.Nothing))  # fmt: skip
         return arguments
 
@@ -149,7 +150,7 @@ class TextLines:
         if isinstance(column, columns.Scalar) and field.name == "handler" and batch.symbol.result.fail == "SIG_ERR":
             return list(map(HANDLERS.__getitem__, column.data.tolist()))
         if isinstance(column, columns.Scalar):
-            word = field.type == "uint" and field.size == 8 and not field.role and batch.symbol.wrapper in _WORDY
+            word = field.type == "uint" and field.size == 8 and not field.role and _wordy(batch)
             cells = self._cells.numbers(column.data, column.type, "word" if word else field.role, field.names)
             follow = self._descriptors is not None and field.role in ("fd", "dirfd")
             return self._descriptors.cells(batch, column.data, cells) if self._descriptors and follow else cells
@@ -176,7 +177,9 @@ class TextLines:
         elif rule.fail == "SIG_ERR":
             shown = list(map(HANDLERS.__getitem__, result.value.tolist()))
         elif result.value.dtype.kind == "i" and rule.type != "int":
-            shown = ["-1" if value == -1 else self._cells.dictionary.pointers[value] for value in result.value.tolist()]
+            shown = list(self._cells.numbers(result.value, rule.type, rule.role, rule.names))
+            for row in np.flatnonzero(result.value == -1).tolist():
+                shown[row] = "-1"
         else:
             size = rule.size if rule.type != "float" else 8
             value = result.value.astype(f"<i{size}") if rule.type == "int" and size in (1, 2, 4) else result.value
@@ -263,6 +266,11 @@ class Arguments:
 def _name(batch: Batch) -> str:
     """Return what a call is shown as: a system call is itself, even where a function's name asked for it."""
     return batch.symbol.name if batch.layout.kind == "syscall" else batch.target.name
+
+
+def _wordy(batch: Batch) -> bool:
+    """Whether arguments are words of any meaning, addresses among them."""
+    return batch.layout.kind == "syscall" or batch.symbol.wrapper in _WORDY
 
 
 def _literal(name: str) -> str:
