@@ -289,7 +289,7 @@ def _popen(program: Sequence[str], tracer: Tracer | None, **popen: Any) -> subpr
             why = os.read(hear, 4096)
         except BlockingIOError:
             raise  # the caller's own preexec_fn
-        raise launch.cannot_trace(program[0], os.fsdecode(why)) from None
+        raise launch.cannot_trace(popen["executable"], os.fsdecode(why)) from None
     finally:
         os.close(hear)
         os.close(tell)

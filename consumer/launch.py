@@ -14,7 +14,7 @@ import errno
 import os
 
 from .inherited import Inherited
-from .program import Program, find, inspect
+from .program import Program, find, inspect, why_not_preloadable
 from .refusal import NOT_EXECUTABLE, NOT_FOUND, Refusal
 from .signals import calls as signal
 
@@ -123,7 +123,7 @@ def _fork_and_exec(
     if failed:
         os.waitpid(pid, 0)
         if failed.startswith(TRACER_REFUSED):
-            raise cannot_trace(os.fsdecode(arguments[0]), os.fsdecode(failed[1:]))
+            raise cannot_trace(path, os.fsdecode(failed[1:]))
         raise OSError(int(failed), os.strerror(int(failed)), path)
     return pid
 
@@ -138,7 +138,7 @@ def _exec(path: bytes, arguments: list[bytes], variables: dict[bytes, bytes]) ->
     os.execve(b"/bin/sh", [b"sh", path, *arguments[1:]], variables)
 
 
-def cannot_trace(name: str, why: str) -> Refusal:
-    """The tracer's words for why *name* cannot be traced, and what may help."""
-    try_ = "--engine preload, where system calls and a program's own functions are not asked for"
-    return Refusal(f"cannot trace {name}", "", why, try_)
+def cannot_trace(path: bytes, why: str) -> Refusal:
+    """The tracer's words for why the program at *path* cannot be traced, and what may help."""
+    preload = why_not_preloadable(inspect(path)) is None
+    return Refusal(f"cannot trace {os.fsdecode(path)}", "", why, "--engine preload, for library functions" * preload)
