@@ -23,6 +23,7 @@ import pytest
 from views import (
     Kernel,
     Ran,
+    assert_equal_to_kernel,
     by_place,
     by_strace,
     counts,
@@ -173,13 +174,6 @@ def kernel() -> Iterator[Kernel]:
         pytest.skip(why)
     with Kernel() as instance:
         yield instance
-
-
-def assert_equal_to_kernel(run: Ran, kernel: Kernel) -> None:
-    """Every thread's calls, and so the sums, are the kernel's."""
-    theirs = kernel.threads(next(iter(run.threads)))
-    assert counts(theirs) == counts(run.threads)
-    assert [] == differences(by_place(run.threads), by_place(theirs))
 
 
 def test_a_parallel_make(tmp_path: Path, kernel: Kernel, needs: Callable[[str], str]) -> None:
