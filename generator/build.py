@@ -159,11 +159,11 @@ def plan(
         config = _with_calls(config, calls)
         made, of_program = decided.of(config)
     handlers.check(config)
-    made = _with(made, _pending(config, made.coverage))
+    made = _with(made, _pending(config, made.coverage, program))
     if program is not None and program.is_static:
         made = _with(made, (_not_linked_in(line, libraries) for line in made.coverage))
     made = _with(made, handlers.with_reasons(made))
-    errors = tuple(unknown_name(line, libraries) for line in made.coverage if line.status == "unknown")
+    errors = tuple(unknown_name(line, libraries, program) for line in made.coverage if line.status == "unknown")
     return Planned(made, errors, of_program)
 
 
@@ -255,7 +255,7 @@ def _header_at(config: Config, what: str) -> str:
     return config.where(("headers", named[0]) if named else "headers") if config.headers else ""
 
 
-def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
+def unknown_name(line: Coverage, libraries: Sequence[Library], program: Program | None = None) -> UserError:
     """Return the error for a name that nothing knows, with the names it may have meant."""
     name = line.requested
     if name.startswith("sys:"):
@@ -265,9 +265,12 @@ def unknown_name(line: Coverage, libraries: Sequence[Library]) -> UserError:
 
         what, choices = f"no set named '{name}'", set(CALL_SETS)
     else:
-        where = " or ".join(library.soname for library in libraries)
+        names = [library.soname for library in libraries]
+        names = [*([] if program and program.is_static else names), *([program.path.name] if program else [])]
+        where = " or ".join(names)
         what = f"no function matches '{name}'" if set(name) & set("*?[") else f"no function named '{name}' in {where}"
         choices = {export for library in libraries for export in library.exports}
+        choices |= set(program.functions) if program else set()
     close = " or ".join(nearest(name, choices, NEAREST_OF))
     listed = "" if name.startswith("%") else "wc-gen --list to see all names"
     why = line.reason or "it is neither exported by a library nor declared in its headers"
@@ -417,13 +420,17 @@ def _uncovered(line: Coverage, status: Literal["refused", "pending"], reason: st
     return Coverage(line.requested, status=status, wrapper="refused", engine=engine, reason=reason, where=line.where)
 
 
-def _pending(config: Config, coverage: Sequence[Coverage]) -> Iterator[Coverage]:
-    """Say of unknown names that a library is given for that they wait for it."""
-    libraries = {func.at: func.library for func in config.funcs if func.library}
+def _pending(config: Config, coverage: Sequence[Coverage], program: Program | None) -> Iterator[Coverage]:
+    """Say of unknown names that a library is given for that they wait for it; of others, that they are nowhere."""
+    funcs = {func.at: func for func in config.funcs}
     for line in coverage:
-        library = libraries.get(line.where, "")
-        if line.status != "unknown" or not library:
+        func = funcs.get(line.where)
+        if func is not None and func.library and line.status == "unknown":
+            there = find_library(func.library)
+            reason = f"{func.library} does not export it" if there else f"{func.library} is not to be found now"
+            yield _uncovered(line, "pending", reason)
+        elif func is not None and line.status == "pending" and program and func.preload and not func.library:
+            reason = f"neither {program.path.name} nor its libraries have a function of that name"
+            yield Coverage(line.requested, "", "unknown", "refused", engine="", reason=reason, where=line.where)
+        else:
             yield line
-            continue
-        reason = f"{library} does not export it" if find_library(library) else f"{library} is not to be found now"
-        yield _uncovered(line, "pending", reason)

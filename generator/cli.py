@@ -101,31 +101,36 @@ def _cmake_dir() -> str:
 @click.command(TOOL, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", metavar="[CONFIG|PROG]", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Write the library; FILE.c: its source (and FILE_*).")
-@click.option("--explain", is_flag=True, help="Print for each target how it is wrapped, or why not.")
+@click.option("--explain", is_flag=True, help="Print for each target which engine catches it, how, or why not.")
+@click.option("--program", metavar="PROG", help="The program to come: --explain chooses engines for it.")
 @click.option("--list", "listing", is_flag=True, help="Print what could be intercepted, in PROG or at all, and how.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of --explain and --list.")
 @_printing("--schema", _schema, "Print the JSON Schema of a config.")
 @_printing("--include-dir", _include_dir, "Print where the headers for handlers are.")
 @_printing("--cmake-dir", _cmake_dir, "Print where the CMake package is, for find_package(wc_intercept).")
 @_printing("--version", _version, "Print the version.")
-def command(what: str | None, output: str | None, explain: bool, listing: bool, form: str) -> int:
+def command(
+    what: str | None, output: str | None, explain: bool, program: str | None, listing: bool, form: str
+) -> int:
     """Generate a preload library that records the calls named in CONFIG."""
     if listing:
-        if output or explain:
+        if output or explain or program:
             raise click.UsageError("--list goes alone: it takes a program, not a config")
         return _list(what, form)
     if what is None:
         raise click.UsageError("no CONFIG given")
     if not (output or explain):
         raise click.UsageError("nothing to do: give -o FILE, --explain or --list")
-    return _generate(what, output, explain, form)
+    return _generate(what, output, explain, program, form)
 
 
-def _generate(name: str, output: str | None, explain: bool, form: str) -> int:
+def _generate(name: str, output: str | None, explain: bool, program: str | None, form: str) -> int:
     from . import build, config, coverage, handlers
+    from .program import Program, find_program
 
     read = config.load(name)
-    planned = build.plan(read)
+    asked = Program.read(find_program(program)) if program else None
+    planned = build.plan(read, program=asked, scene=build.scene_of("preload" if output else "auto", asked))
     if explain:
         lines = planned.plan.coverage
         say(coverage.json(lines) if form == "json" else coverage.text(lines))

@@ -1,4 +1,4 @@
-"""The coverage report as text or JSON: for each requested name, how it is wrapped, under which names, or why not.
+"""The coverage report as text or JSON: for each requested name, which engine catches it and how, or why none does.
 
 Called by cli.py (``--explain``, ``--list``). Absent on purpose: colours and line breaking, so that it can be grepped.
 """
@@ -18,10 +18,10 @@ WIDEST = 48
 
 
 def text(lines: Sequence[Coverage]) -> str:
-    """Return a line per target: name, how, and the names it is wrapped under or the reason why it is not."""
-    rows = [("TARGET", "HOW", "NAMES, OR WHY NOT"), *(_row(line) for line in lines)]
-    first, second = (min(max(len(row[i]) for row in rows), WIDEST) for i in (0, 1))
-    table = "".join(f"{name:<{first}}  {how:<{second}}  {rest}".rstrip() + "\n" for name, how, rest in rows)
+    """Return a line per target: name, engine, how, and the names it is caught under or the reason why it is not."""
+    rows = [("TARGET", "ENGINE", "HOW", "NAMES, OR WHY NOT"), *(_row(line) for line in lines)]
+    widths = [min(max(len(row[i]) for row in rows), WIDEST) for i in range(3)]
+    table = "".join("  ".join(map(str.ljust, row, [*widths, 0])).rstrip() + "\n" for row in rows)
     return f"{table}{total(lines)}\n"
 
 
@@ -48,11 +48,13 @@ def warnings(lines: Iterable[Coverage]) -> list[UserWarning_]:
     ]
 
 
-def _row(line: Coverage) -> tuple[str, str, str]:
+def _row(line: Coverage) -> tuple[str, str, str, str]:
     name = line.target or line.requested
     if line.requested not in (name, ""):
         name += f" ({line.requested})"
-    if line.status != "wrapped":
-        return name, line.status, line.reason
     names = " ".join(line.symbols)
-    return name, line.wrapper, f"{names}; {line.reason}" if line.reason else names
+    if line.status == "wrapped":
+        return name, "preload", line.wrapper, f"{names}; {line.reason}" if line.reason else names
+    if line.status == "traced":
+        return name, "ptrace", "traced", f"{names}; {line.reason}"
+    return name, "-", line.status, line.reason

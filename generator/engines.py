@@ -38,11 +38,10 @@ class Scene:
         return self.not_preloadable if self.engine == "auto" else ""
 
 
-def why_traced(func: Func | None, library: str, scene: Scene, refused: str = "") -> str:
+def why_traced(func: Func | None, library: str, scene: Scene) -> str:
     """Return why the tracer has to serve a function, empty where the shim does.
 
-    *func* is the entry that decides about it (None: the runtime's own need), *library* who defines it, *refused* why
-    it cannot be wrapped.
+    *func* is the entry that decides about it (None: the runtime's own need), *library* who defines it.
     """
     if func is None:
         return ""
@@ -52,8 +51,6 @@ def why_traced(func: Func | None, library: str, scene: Scene, refused: str = "")
         return "calls from inside the library that defines it are asked for, and no preloaded library sees those"
     if library == PROGRAM:
         return scene.not_preloadable or "it is a function of the program itself, which no preloaded library reaches"
-    if scene.all_traced:
-        return scene.all_traced
-    if refused and scene.engine == "auto" and func.name and not func.glob:
-        return f"a preloaded library cannot wrap it: {refused}"
-    return ""
+    if not library and not func.library and func.prototype:
+        return "no library has it: it may be a function of the program itself"
+    return scene.all_traced

@@ -270,7 +270,6 @@ class _Planner:
         found = _Found(chosen, why=why_traced(chosen.func, library, self._scene))
         if not found.why:
             self._wrap(found, traced=False)
-            found.why = "" if found.wrappers else why_traced(chosen.func, library, self._scene, found.refused)
         if found.why and self._scene.engine == "preload":
             found.wrappers, found.refused = [], f"{found.why}: {ONLY_TRACED}"
         elif found.why:
@@ -410,7 +409,7 @@ class _Planner:
         if one.chosen.pending:
             reason = f"{func.library} is not there now: it is looked for when the function is first called"
             if one.why:
-                reason = f"{func.library or 'what defines it'} is not there now: it is looked for in what is loaded"
+                reason = f"{one.why}; it is looked for in {func.library or 'the program and all'} that is loaded"
             engine = "ptrace" if one.why else "preload"
             return Coverage(requested, name, "pending", main.wrapper, symbols, engine, reason=reason, where=func.at)
         if one.why:
@@ -441,7 +440,7 @@ def _names(libraries: Iterable[Library]) -> frozenset[str]:
     """Return what a config may call these libraries: sonames, paths and file names."""
     found: set[str] = set()
     for library in libraries:
-        found |= {library.soname, library.path, library.path.rsplit("/", 1)[-1]}
+        found |= {library.soname, library.path, library.path.rsplit("/", 1)[-1]} - {PROGRAM}
     return frozenset(found)
 
 

@@ -123,8 +123,8 @@ class _Selector:
         if func.cplusplus:
             return self._cplusplus(func)
         pending = func.library not in self._sonames if func.library else False
-        if not func.preload and not func.library and not self._aliases.members(func.name):
-            pending = True  # whatever is loaded later may have it
+        if (not func.preload or func.prototype) and not func.library and not self._aliases.members(func.name):
+            pending = True  # the program may have it, or what it loads later
         if not pending and not self._aliases.members(func.name):
             return Answer(func, unknown=self._why_unknown(func))
         chosen = self._add(func.name, func)

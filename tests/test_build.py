@@ -158,6 +158,8 @@ def test_a_function_of_the_program_itself_is_named_as_such(cache: Path, own_prog
     (line,) = [line for line in shim.manifest.coverage if line.requested == "wct_own"]
     assert ("refused", "ptrace") == (line.status, line.engine)
     assert line.reason.startswith("it is a function of the program itself")
+    traced = build(parse(targets("close", "wct_own"), "c.json"), own_program, cache, "auto")
+    assert ["wrapped", "traced"] == [line.status for line in traced.manifest.coverage]
 
 
 def test_a_library_that_is_not_there_is_an_error_with_its_place(cache: Path) -> None:

@@ -41,7 +41,7 @@ def refused(**entry: Any) -> UserError:
 def test_the_original_configs_work_unchanged(name: str, functions: list[str]) -> None:
     config = load(DATA / "original" / f"{name}.json")
     assert functions == [func.name for func in config.funcs]
-    assert ("./logger.txt", ()) == (config.logger_path, config.uncovered)
+    assert ("./logger.txt", ()) == (config.logger_path, config.calls)
     assert config.library_path.startswith("/home/huomax/") and config.funcs[-1].back_enter.startswith("test")
 
 
@@ -146,35 +146,45 @@ def test_unknown_keys_are_refused_everywhere(text: str) -> None:
     assert error(text).what.startswith("unknown key")
 
 
-@pytest.mark.parametrize("key", ["when", "inject", "max_per_second", "min_duration", "internal"])
+@pytest.mark.parametrize("key", ["when", "inject", "max_per_second", "min_duration"])
 def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
     found = refused(**{key: True})
     assert f"the key '{key}' is of a later version: this one cannot do it" == found.what
     assert found.at.endswith(f"  funcs[0].{key}")
 
 
-def test_system_calls_are_named_and_the_rest_stays() -> None:
-    config = parse(
-        '{"syscalls": [{"syscall_id": 1}, {"syscall_id": "openat"}], "funcs": [{"func_name": "x"}]}', "c.json"
-    )
-    expected = ["syscall 1", "syscall openat"], "c.json:1:30  syscalls[0].syscall_id", ["x"]
-    names = [entry.requested for entry in config.uncovered]
-    assert expected == (names, config.uncovered[0].where, [func.name for func in config.funcs])
-    assert "a system call needs the ptrace engine, which this version does not have" == config.uncovered[0].reason
+def test_system_calls_are_read_by_number_name_glob_and_set() -> None:
+    entries = [{"syscall_id": 1}, {"syscall_id": "openat", "frequency": 3}, {"syscall_id": "*"}, {"syscall_id": "%file"}]
+    config = parse(json.dumps({"syscalls": entries}), "c.json")
+    assert [("1", False), ("openat", False), ("*", True), ("%file", True)] == [(x.name, x.wide) for x in config.calls]
+    assert ("c.json:1:30  syscalls[0].syscall_id", 3) == (config.calls[0].at, config.calls[1].frequency)
 
 
-def test_targets_that_need_ptrace_are_named_and_the_rest_keeps_its_place() -> None:
-    text = '{"funcs": [{"func_name": "a", "preload": false},\n{"func_name": "b", "preload": true}]}'
+def test_every_key_of_a_system_call_arrives() -> None:
+    given = {"back_enter": "a", "back_exit": "b", "frequency": 10, "record": "both", "caller": True, "clock": "one"}
+    entry = {"syscall_id": "read", "on_full": "drop", "capture": {"buf": {"bytes": "return"}}, **given}
+    (call,) = parse(json.dumps({"library_path": "h.so", "syscalls": [entry]}), "c.json").calls
+    assert given == {key: getattr(call, key) for key in given}
+    assert ("drop", (("buf", "ret"),)) == (call.on_full, call.capture)
+
+
+@pytest.mark.parametrize("name", ["Open", "open at", "a;b", ""])
+def test_what_cannot_be_a_system_call_is_refused(name: str) -> None:
+    found = error(json.dumps({"syscalls": [{"syscall_id": name}]}))
+    assert ("bad value for 'syscall_id'", "syscalls[0].syscall_id") == (found.what, found.at.split("  ")[1])
+
+
+def test_targets_for_the_tracer_keep_their_place_among_the_rest() -> None:
+    text = '{"funcs": [{"func_name": "a", "preload": false},\n{"func_name": "b", "internal": true}]}'
     config = parse(text, "c.json")
-    assert ["a"] == [entry.requested for entry in config.uncovered]
-    assert ["b"] == [func.name for func in config.funcs]
-    assert "c.json:2:15  funcs[1].func_name" == config.where("funcs[0].func_name") == config.funcs[0].at
+    assert [("a", False, False), ("b", True, True)] == [(f.name, f.preload, f.internal) for f in config.funcs]
+    assert "c.json:2:15  funcs[1].func_name" == config.where("funcs[1].func_name") == config.funcs[1].at
 
 
-def test_a_demangled_name_is_named_as_not_covered() -> None:
-    config = parse('{"funcs": [{"func_name": "ns::add(int, int)"}]}', "c.json")
-    assert ((), ["ns::add(int, int)"]) == (config.funcs, [entry.requested for entry in config.uncovered])
-    assert "demangling" in config.uncovered[0].reason
+@pytest.mark.parametrize("name", ["ns::add(int, int)", "std::vector<int>::size", "main.main", "net/http.(*conn).serve"])
+def test_names_of_other_languages_are_no_globs(name: str) -> None:
+    (func,) = parse(json.dumps({"funcs": [{"func_name": name}]}), "c.json").funcs
+    assert (name, False, True) == (func.name, func.glob, func.cplusplus)
 
 
 @pytest.mark.parametrize("name", ["a b", "open;", "9lives", 'x"', "x\ny", "#define", "naïve", "a::b;\nint c", "$x"])

@@ -28,7 +28,6 @@ from wc_intercept.generator.syscalls import (
 from wc_intercept.generator.table import calls
 
 ADDRESSES = {
-    "arch_prctl": "addr",
     "brk": "addr",
     "clone": "stack child_tid",
     "fcntl": "arg",

@@ -99,10 +99,8 @@ def test_what_the_kernel_refuses_it_still_refuses(traced: Traced) -> None:
 @pytest.mark.parametrize("how", ["fork", "vfork", "thread", "spawn"])
 def test_what_is_born_has_the_programs_own_mask_from_its_first_instruction(traced: Traced, how: str) -> None:
     lines = traced("seen", how, "seen", "tracer", "own")
-    start = "seen" if how in ("vfork", "spawn") else "child seen"
-    seen = after(lines, "seen")
-    assert 1 == len(seen[0])
-    assert [ALL] * (3 if start == "child seen" else 4) == after(lines, "child seen") + seen[1:] + after(lines, "tracer")
+    assert 1 == len(after(lines, "seen")[0])
+    assert [ALL] * 3 == after(lines, "child seen") + after(lines, "seen")[1:] + after(lines, "tracer")
     assert OWN == lines[-1]
 
 

@@ -16,8 +16,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -77,21 +77,35 @@ def plan_of(names: Sequence[str]) -> bytes:
     return HEAD.pack(MAGIC, VERSION, at, HASH, *placed, 0, 0) + body
 
 
+@contextmanager
+def as_user(user: int | None) -> Iterator[None]:
+    """Be *user* meanwhile; None: stay who we are."""
+    before = os.geteuid()
+    os.seteuid(before if user is None else user)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 class Tracing:
     """A session, its tracer and its reader. Used as a context manager: nothing of them is left afterwards."""
 
     def __init__(
         self, calls: Sequence[str] = ("getppid",), *, pin: bool = True, follow: int = fields.FOLLOW_DEFAULT,
-        policy: int = abi.BLOCK, block_ms: int = 10_000,
+        policy: int = abi.BLOCK, block_ms: int = 10_000, user: int | None = None,
     ) -> None:  # fmt: skip
-        names = list(numbers()) if "*" in calls else list(calls)
+        options = SessionOptions(policy=policy, block_ms=block_ms, follow=follow, clock=abi.CLOCK_TSC)
+        with as_user(user):
+            self._start(list(numbers()) if "*" in calls else list(calls), pin, options)
+
+    def _start(self, names: list[str], pin: bool, options: SessionOptions) -> None:
         self.manifest = manifest_of(names)
         text = encode(self.manifest)
         stored = ManifestHead(1, len(names), HASH, len(text)), [1] * len(names), text
         self._folder = tempfile.TemporaryDirectory()
         plan = Path(self._folder.name) / "plan"
         plan.write_bytes(plan_of(names))
-        options = SessionOptions(policy=policy, block_ms=block_ms, follow=follow, clock=abi.CLOCK_TSC)
         self.session = SessionDirectory.create(None, stored, options, plan)
         self.reader = Reader(self.session.path, False)
         self.tracer = Tracer.start(self.session, str(plan), beside=False, pin=pin, handlers=False)
@@ -105,12 +119,11 @@ class Tracing:
         for program in self.programs:
             if program.poll() is None:
                 program.kill()
-        with suppress(OSError, ProcessLookupError):
-            if not self.tracer.ended:
-                os.kill(self.tracer.pid, signal.SIGKILL)
-        self.tracer.close()
         with suppress(ChildProcessError):
-            os.waitpid(self.tracer.pid, 0)
+            self.tracer.close()
+            if os.waitpid(self.tracer.pid, os.WNOHANG) == (0, 0):
+                os.kill(self.tracer.pid, signal.SIGKILL)
+                os.waitpid(self.tracer.pid, 0)
         for program in self.programs:
             program.wait(SECONDS)
         self.reader.close()
@@ -151,6 +164,10 @@ class Tracing:
         """Read until the tracer has nothing left to trace."""
         self.until(lambda: self.tracer.ended or self.tracer.gone, "the tracer's end")
         assert self.tracer.ended, "the tracer died: " + self.tracer.why_gone()
+
+    def hang_up(self) -> None:
+        """As if wc-run were gone: the line ends."""
+        self.tracer.close()
 
     def detach(self) -> None:
         self.tracer.detach()
