@@ -80,12 +80,15 @@ def plan_of(names: Sequence[str]) -> bytes:
 @contextmanager
 def as_user(user: int | None) -> Iterator[None]:
     """Be *user* meanwhile; None: stay who we are."""
-    before = os.geteuid()
-    os.seteuid(before if user is None else user)
+    if user is None:
+        yield
+        return
+    before = os.getresuid()
+    os.setresuid(user, user, before[0])
     try:
         yield
     finally:
-        os.seteuid(before)
+        os.setresuid(*before)
 
 
 class Tracing:
