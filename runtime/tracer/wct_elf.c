@@ -218,6 +218,18 @@ look_up(const struct file *file, struct wct_object *object, const Elf64_Sym *sym
                 keep(file, object, wanted, symbol->st_value, resolver, exported);
 }
 
+/* An executable's thread-local block ends where the thread pointer points. */
+static void
+look_up_errno(const struct file *file, struct wct_object *object, const Elf64_Sym *symbol, const char *name)
+{
+        const Elf64_Phdr *block = segment_of(file, PT_TLS);
+        if (block == NULL || symbol->st_shndx == SHN_UNDEF || strcmp(name, "errno") != 0 || symbol->st_value > block->p_memsz)
+                return;
+        const uint64_t align = block->p_align > 0 ? block->p_align : 1;
+        const uint64_t size = (block->p_memsz + align - 1) / align * align;
+        object->errno_from = (int64_t)(symbol->st_value - size);
+}
+
 static void
 look_through(const struct file *file, struct wct_object *object, const struct table *table)
 {
@@ -227,7 +239,8 @@ look_through(const struct file *file, struct wct_object *object, const struct ta
                 return;
         for (uint64_t i = 0; i < table->count; i++) {
                 const Elf64_Sym *symbol = &table->symbols[i];
-                if (!is_function(symbol) || symbol->st_name >= table->texts_size)
+                const bool local = ELF64_ST_TYPE(symbol->st_info) == STT_TLS;
+                if ((!local && !is_function(symbol)) || symbol->st_name >= table->texts_size)
                         continue;
                 const char *name = table->texts + symbol->st_name;
                 const char *version = strchr(name, '@'); /* memcpy@GLIBC_2.2.5, in .symtab */
@@ -236,7 +249,10 @@ look_through(const struct file *file, struct wct_object *object, const struct ta
                         plain[version - name] = '\0';
                         name = plain;
                 }
-                look_up(file, object, symbol, name, table->exported);
+                if (local)
+                        look_up_errno(file, object, symbol, name);
+                else
+                        look_up(file, object, symbol, name, table->exported);
         }
 }
 

@@ -1,6 +1,6 @@
 /*
  * wct_record.h: what the files that make records share with each other: wct_plan.c, wct_segment.c, wct_ring.c, wct_call.c,
- * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c. Nobody else includes it.
+ * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c. wct_return.c asks what a result is; nobody else includes it.
  */
 #ifndef WCT_RECORD_H
 #define WCT_RECORD_H

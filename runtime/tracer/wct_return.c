@@ -12,6 +12,7 @@
  *
  * Absent on purpose: stacks that are moved while calls are under way (Go grows them so): such a call is not seen to return.
  */
+#include "wct_record.h"
 #include "wct_space.h"
 
 #include <string.h>
@@ -163,6 +164,16 @@ grow_idle(struct wct_tracee *tracee, struct wct_break *one)
 
 /* --- returning ---------------------------------------------------------------------------------------------------------- */
 
+/* As a failed function left it; 0 where nobody knows. */
+static int
+error_of(const struct wct_symbol *symbol, const struct wct_site *site)
+{
+        int32_t error = 0;
+        const bool failed = wct_result_is_failure(symbol, wct_result_word(symbol, site));
+        const uint64_t place = failed ? wct_errno_place(site->tracee) : 0;
+        return place != 0 && wct_read(site->tracee->tid, &error, place, sizeof error) == sizeof error ? error : 0;
+}
+
 void
 wct_return_innermost(struct wct_tracee *tracee)
 {
@@ -173,8 +184,9 @@ wct_return_innermost(struct wct_tracee *tracee)
         const struct user_regs_struct *regs = wct_regs(tracee);
         if (regs != NULL) {
                 const uint64_t registers[6] = {regs->rdi, regs->rsi, regs->rdx, regs->rcx, regs->r8, regs->r9};
-                const struct wct_site site = {.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back,
+                struct wct_site site = {.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back,
                                               .result = (int64_t)regs->rax};
+                site.error = error_of(call->symbol, &site);
                 wct_call_exit(call, &site);
         }
         wct_call_pop(tracee);
@@ -206,7 +218,7 @@ take_over(struct wct_tracee *tracee, uint64_t sp, uint64_t back)
         call->place = place;
         other->calls[other->depth - 1].kept = NULL;
         wct_call_pop(other);
-        return tracee->ring != NULL || wct_ring_claim(tracee, 0);
+        return true;
 }
 
 static bool

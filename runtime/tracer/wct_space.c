@@ -289,6 +289,20 @@ wct_space_executable(struct wct_tracee *tracee, uint64_t address)
 
 /* --- what is wanted ------------------------------------------------------------------------------------------------------ */
 
+/* musl is one object; what the plan looks for in a library of glibc's is there. */
+static bool
+is_in_musl(const char *library, const char *soname)
+{
+        static const char *const parts[] = {"libc.so.", "libm.so.", "libpthread.so.", "librt.so.", "libdl.so."};
+        const bool musl = strcmp(soname, "libc.so") == 0 || strncmp(soname, "ld-musl-", 8) == 0 ||
+                          strncmp(soname, "libc.musl-", 10) == 0;
+        for (size_t i = 0; musl && i < sizeof parts / sizeof parts[0]; i++) {
+                if (strncmp(library, parts[i], strlen(parts[i])) == 0)
+                        return true;
+        }
+        return false;
+}
+
 static bool
 is_wanted(const struct wct_process *process, const struct wct_module *module, const struct wct_found *found)
 {
@@ -304,7 +318,7 @@ is_wanted(const struct wct_process *process, const struct wct_module *module, co
                 return module->program || found->exported;
         if (*library == '\0')
                 return !module->program && found->exported;
-        return strcmp(library, module->object->soname) == 0;
+        return strcmp(library, module->object->soname) == 0 || is_in_musl(library, module->object->soname);
 }
 
 static void
