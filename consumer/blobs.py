@@ -62,8 +62,12 @@ class Blobs:
         return [text[a:b] for a, b in zip(self.start.tolist(), (self.start + self.length).tolist(), strict=True)]
 
     def fixed(self, size: int) -> Array:
-        """Return the first *size* bytes of each row, (rows, size) uint8; every length must be at least *size*."""
-        return self.payload.flat[self.start[:, None] + np.arange(size)]
+        """Return the first *size* bytes of each row, (rows, size) uint8, zeros behind those that are shorter."""
+        index = np.arange(size)
+        if (self.length >= size).all():
+            return self.payload.flat[self.start[:, None] + index]
+        there = index < self.length[:, None]
+        return np.where(there, self.payload.flat[np.where(there, self.start[:, None] + index, 0)], 0).astype(np.uint8)
 
     def gathered(self, size: int) -> tuple[Array, Array]:
         """Return whole elements of *size* bytes: (elements, size) uint8 of all rows, and each row's element count."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -52,10 +53,51 @@ def _signal_set(column: columns.Members) -> list[str] | None:
     return None if words is None else [signal_set_word(word) for word in words[:, 0].tolist()]
 
 
+def _signal_info(column: columns.Members) -> list[str] | None:
+    """What siginfo_t's union holds depends on the signal, and on who sent it: a process, or the kernel."""
+    found = dict(column.members)
+    union = found.get("_sifields", found.get("sifields"))
+    numbers = [found.get(name) for name in ("si_signo", "si_code")]
+    if not isinstance(union, columns.Raw) or not all(isinstance(number, columns.Scalar) for number in numbers):
+        return None
+    signals, codes = (number.data.tolist() for number in numbers if isinstance(number, columns.Scalar))
+    return [_signal_info_word(*row) for row in zip(signals, codes, union.items, strict=True)]
+
+
+def _signal_info_word(number: int, code: int, union: bytes) -> str:
+    if not number:
+        return "{}"
+    pid, uid, status = (int.from_bytes(union[i : i + 4], "little", signed=True) for i in (0, 4, 8))
+    told = f"si_signo={signal_name(number)}, si_code={_signal_code(number, code)}"
+    if number == signal.SIGCHLD and code > 0:
+        shown = signal_name(status) if code in _BY_SIGNAL else status
+        return f"{{{told}, si_pid={pid}, si_uid={uid}, si_status={shown}, ...}}"
+    if code <= 0:
+        return f"{{{told}, si_pid={pid}, si_uid={uid}, ...}}"
+    if number in _AT_ADDRESSES:
+        return f"{{{told}, si_addr={int.from_bytes(union[:8], 'little'):#x}, ...}}"
+    return f"{{{told}, ...}}"
+
+
+_BY_SIGNAL = (2, 3, 4, 5)
+"""CLD_KILLED, CLD_DUMPED, CLD_TRAPPED, CLD_STOPPED: their status is a signal."""
+_AT_ADDRESSES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
+_CHILD_CODES = ("", "CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED")
+_SENDERS = {0: "SI_USER", -1: "SI_QUEUE", -2: "SI_TIMER", -3: "SI_MESGQ", -4: "SI_ASYNCIO", -5: "SI_SIGIO",
+            -6: "SI_TKILL", 0x80: "SI_KERNEL"}  # fmt: skip
+
+
+def _signal_code(number: int, code: int) -> str:
+    if number == signal.SIGCHLD and 0 < code < len(_CHILD_CODES):
+        return _CHILD_CODES[code]
+    return _SENDERS.get(code, str(code))
+
+
 STRUCTS: dict[str, Callable[[columns.Members], list[str] | None]] = {
     "fd_set": _descriptor_set,
     "__sigset_t": _signal_set,
     "sigset_t": _signal_set,
+    "siginfo_t": _signal_info,
 }
 HANDLERS = Words(lambda address: {0: "SIG_DFL", 1: "SIG_IGN", -1: "SIG_ERR"}.get(address) or f"{address:#x}")
 """Signal handlers, as arguments, members and results."""
@@ -66,10 +108,25 @@ _SA_FLAGS = flags(
     32,
 )  # fmt: skip
 """The kernel's values: there is no module that has them."""
+_OPEN_FLAGS = ("TMPFILE", "SYNC", "DSYNC", "CREAT", "EXCL", "NOCTTY", "TRUNC", "APPEND", "NONBLOCK", "ASYNC", "DIRECT",
+               "DIRECTORY", "NOFOLLOW", "NOATIME", "CLOEXEC", "PATH")  # fmt: skip
+_ACCESS = [("O_RDONLY", os.O_RDONLY, os.O_ACCMODE), ("O_WRONLY", os.O_WRONLY, os.O_ACCMODE),
+           ("O_RDWR", os.O_RDWR, os.O_ACCMODE)]  # fmt: skip
+_OPEN = flags(Names("flags", [*_ACCESS, *((f"O_{n}", getattr(os, f"O_{n}"), 0) for n in _OPEN_FLAGS)]), 64)
+_RESOLVING = ("NO_XDEV", "NO_MAGICLINKS", "NO_SYMLINKS", "BENEATH", "IN_ROOT", "CACHED")
+_RESOLVE = flags(Names("flags", [(f"RESOLVE_{name}", 1 << bit, 0) for bit, name in enumerate(_RESOLVING)]), 64)
 MEMBERS: dict[tuple[str, str], Words] = {
     ("struct sigaction", "__sigaction_handler"): HANDLERS,
     ("struct sigaction", "sa_handler"): HANDLERS,
     ("struct sigaction", "sa_flags"): _SA_FLAGS,
+    ("struct kernel_sigaction", "sa_handler"): HANDLERS,
+    ("struct kernel_sigaction", "sa_flags"): _SA_FLAGS,
+    ("struct kernel_sigaction", "sa_mask"): Words(signal_set_word),
+    ("struct open_how", "flags"): _OPEN,
+    ("struct open_how", "resolve"): _RESOLVE,
+    ("struct timespec", "tv_nsec"): Words(
+        lambda ns: {0x3FFFFFFF: "UTIME_NOW", 0x3FFFFFFE: "UTIME_OMIT"}.get(ns, str(ns))
+    ),
     ("struct statx", "stx_mode"): Words(mode_word),
     ("struct epoll_event", "events"): _EPOLL,
     ("struct pollfd", "events"): _POLL,
@@ -115,9 +172,52 @@ def _environments(column: columns.Column, pointers: Array) -> list[str] | None:
     return [f"{pointer:#x} /* {len(row)}{'+' if more else ''} vars */" for pointer, row, more in counted]
 
 
+def _byte_sets(column: columns.Column, _: Array) -> list[str] | None:
+    """A set of processors, as it is found in the bytes that the call took or gave."""
+    if not isinstance(column, columns.Text) or (column.cut is not None and column.cut.any()):
+        return None
+    words = [int.from_bytes(item.encode("latin-1"), "little") for item in column.items]
+    return ["[" + " ".join(str(bit) for bit in range(word.bit_length()) if word >> bit & 1) + "]" for word in words]
+
+
+_UTIMES = {0x3FFFFFFF: "UTIME_NOW", 0x3FFFFFFE: "UTIME_OMIT"}
+
+
+def _file_times(column: columns.Column, _: Array) -> list[str] | None:
+    """Two times, of which nanoseconds that are none say: now, or as it is."""
+    if not isinstance(column, columns.Lists) or not isinstance(column.items, columns.Members):
+        return None
+    if column.items.struct != "struct timespec":
+        return None
+    parts = [member.data.tolist() for _, member in column.items.members if isinstance(member, columns.Scalar)]
+    words = [_UTIMES.get(ns) or f"{{tv_sec={s}, tv_nsec={ns}}}" for s, ns in zip(*parts, strict=True)]
+    return ["[" + ", ".join(words[a:b]) + "]" for a, b in zip([0, *column.ends], column.ends, strict=False)]
+
+
+_CAPABILITIES = ("effective", "permitted", "inheritable")
+
+
+def _capabilities(column: columns.Column, _: Array) -> list[str] | None:
+    """Two structs hold the lower and the upper halves of three sets of bits."""
+    if not isinstance(column, columns.Lists) or not isinstance(column.items, columns.Members):
+        return None
+    members = [member.data.tolist() for _, member in column.items.members if isinstance(member, columns.Scalar)]
+    if len(members) != 3 or column.ends != list(range(2, 2 * len(column.ends) + 1, 2)):
+        return None
+    rows = []
+    for low in range(0, 2 * len(column.ends), 2):
+        sets = (member[low] | member[low + 1] << 32 for member in members)
+        told = (f"{name}={bits:#x}" if bits else f"{name}=0" for name, bits in zip(_CAPABILITIES, sets, strict=True))
+        rows.append("{" + ", ".join(told) + "}")
+    return rows
+
+
 PARAMETERS: dict[str, Callable[[columns.Column, Array], list[str] | None]] = {
     "envp": _environments,
     "wstatus": _statuses,
     "stat_loc": _statuses,
+    "cpuset": _byte_sets,
+    "datap": _capabilities,
+    "times": _file_times,
 }
 """What a pointer parameter of that name leads to, and the pointers themselves."""

@@ -135,7 +135,10 @@ class Layout:
             blobs.state[:] = VALUE
         element = field.element
         if field.content == "values" and element is not None and not element.many:
-            blobs.state[(blobs.length < element.size) & (blobs.state == VALUE)] = POINTER
+            short = blobs.length < element.size
+            if self.kind == "syscall":  # openat2's how: what the caller does not know of is 0
+                short &= blobs.truncated | (blobs.length == 0)
+            blobs.state[short & (blobs.state == VALUE)] = POINTER
         known = blobs.state == VALUE
         value = self._content(blobs if known.all() else blobs.rows(known), field)
         if pointer is None:

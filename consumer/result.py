@@ -42,7 +42,7 @@ def result_of(layout: Layout, rows: Rows) -> Result:
     if value is None or value.dtype.kind == "f":
         return Result(value, None, np.zeros(count, bool), np.zeros(count, np.int32))
     if layout.kind == "syscall":
-        return _syscall(value, np.ascontiguousarray(rows.data["result"]).view(np.int64))
+        return _syscall(rule, value, np.ascontiguousarray(rows.data["result"]).view(np.int64))
     failed = _failed(rule, value)
     if rule.fail == "errno":
         error = np.where(value == value.astype(np.int32), value, 0).astype(np.int32)
@@ -92,8 +92,9 @@ def _mask(size: int) -> int:
     return (1 << 8 * size) - 1 if 0 < size < 8 else 0xFFFFFFFFFFFFFFFF
 
 
-def _syscall(value: Array, raw: Array) -> Result:
-    """The kernel's own returns: -errno, in all 64 bits whatever the type, becomes -1 and an errno."""
-    failed = (raw < 0) & (raw >= -_MAX_ERRNO)
-    error = np.where(failed, -raw, 0).astype(np.int32)
+def _syscall(rule: Return, value: Array, raw: Array) -> Result:
+    """The kernel's own returns: -errno becomes -1 and an errno. Of an int 32 bits count: modify_ldt gives no more."""
+    told = value if rule.type == "int" else raw
+    failed = (told < 0) & (told >= -_MAX_ERRNO)
+    error = np.where(failed, -told, 0).astype(np.int32)
     return Result(np.where(failed, -1, value.view(np.int64)), None, failed, error)

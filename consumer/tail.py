@@ -36,6 +36,19 @@ def _one_of(parameter: str, numbers: tuple[int, ...], mask: int = -1) -> Given:
     return lambda values: np.isin(values(parameter) & mask, numbers)
 
 
+_PRCTL = {
+    0: (3, 7, 21, 27, 30),  # PR_GET_DUMPABLE, _KEEPCAPS, _SECCOMP, _SECUREBITS, _TIMERSLACK
+    1: (1, 2, 4, 8, 15, 16, 23, 24, 25, 26, 28, 29, 36, 37, 0x59616D61),  # PR_SET_PDEATHSIG, _NAME, _PTRACER...
+}
+"""How many words some of prctl's options take; the rest is whatever the caller's registers held."""
+
+
+def _words_of_prctl(word: int) -> Given:
+    """Whether the option takes its *word*-th word."""
+    without = tuple(option for words, options in _PRCTL.items() if words < word for option in options)
+    return lambda values: ~np.isin(values("option"), without)
+
+
 _MAKES = {name: _any_of(name, _CREATES | _NAMELESS) for name in _FLAGS}
 _DEVICE = _one_of("mode", (0o020000, 0o060000), 0o170000)
 _OPERATION = 0x7F
@@ -60,6 +73,10 @@ SYSTEM_CALLS: dict[str, dict[str, Given]] = {
         "uaddr2": _one_of("futex_op", (3, 4, 5, 11, 12), _OPERATION),
         "val3": _one_of("futex_op", (4, 5, 9, 10, 12), _OPERATION),
     },
+    "preadv2": {"pos_h": lambda values: values("pos_h") != 0},
+    "pwritev2": {"pos_h": lambda values: values("pos_h") != 0},
+    "reboot": {"arg": _one_of("cmd", (0xA1B2C3D4,), 0xFFFFFFFF)},  # LINUX_REBOOT_CMD_RESTART2
+    "prctl": {f"arg{i}": _words_of_prctl(i - 1) for i in range(2, 6)},
     "membarrier": {"cpu_id": _any_of("flags", 1)},  # MEMBARRIER_CMD_FLAG_CPU
 }
 """System call -> parameter -> which calls have it. The numbers are the kernel's, and cannot change."""
