@@ -17,6 +17,7 @@ mq_open(const char *name:path, int oflag:flags=open, mode_t mode:mode, struct mq
 mq_getsetattr(int mqdes:fd, const struct mq_attr *newattr:in+, struct mq_attr *oldattr:out) -> int
 
 # Waiting. The kernel writes the time that is left; what was given tells more
+select(int nfds, fd_set *readfds:inout?, fd_set *writefds:inout?, fd_set *exceptfds:inout?, struct timeval *timeout:in) -> int
 pselect6(int nfds, fd_set *readfds:inout?, fd_set *writefds:inout?, fd_set *exceptfds:inout?, struct timespec *timeout:in, const struct sigset_argpack *sigmask:in+) -> int
 ppoll(struct pollfd *fds:inout[nfds*sizeof], nfds_t nfds, struct timespec *tmo_p:in, const kernel_sigset_t *sigmask:in+[8] of sigset, size_t sigsetsize:size) -> int
 epoll_pwait(int epfd:fd, struct epoll_event *events:out[ret*sizeof], int maxevents, int timeout, const kernel_sigset_t *sigmask:in+[8] of sigset, size_t sigsetsize:size) -> int

@@ -1,7 +1,7 @@
 """Processes, threads, scheduling, tracing, confinement.
 
 clone's parameters stand in x86-64's order. sched_getaffinity gives the bytes that it wrote. What
-prctl, ptrace and keyctl do with their words depends on the first one.
+prctl, ptrace and keyctl do with their words depends on the first one; arch_prctl writes for ARCH_GET_FS and ARCH_GET_GS.
 """
 
 TEXT = """
@@ -10,7 +10,7 @@ clone3(struct clone_args *cl_args:in[min(size,sizeof)], size_t size:size) -> lon
 exit_group(int status) -> void
 waitid(int idtype:enum=waitid, id_t id, siginfo_t *infop:out?, int options:flags=wait, struct rusage *rusage:out?) -> int
 set_tid_address(int *tidptr) -> pid_t:pid
-arch_prctl(int code:enum=arch_prctl, unsigned long addr) -> int
+arch_prctl(int code:enum=arch_prctl, unsigned long *addr:out if 2-min(1,code-4099)-min(1,code-4100)) -> int
 set_thread_area(struct user_desc *u_info:inout) -> int
 get_thread_area(struct user_desc *u_info:inout) -> int
 modify_ldt(int func, void *ptr:inout[bytecount], unsigned long bytecount:size) -> int
