@@ -267,6 +267,15 @@ skipped_in_memory(struct wct_tracee *tracee, const struct wct_symbol *symbol, ui
         return place;
 }
 
+/* As the program looks at it: of a bool, at one byte that is 0 or 1. */
+static uint64_t
+given_result(const struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol)
+{
+        if (is_in_memory(symbol))
+                return skipped_in_memory(tracee, symbol, wct_regs(tracee)->rdi);
+        return symbol->result == WCT_BOOL ? view->shown.rax != 0 : view->shown.rax;
+}
+
 static void
 apply_result(const struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol)
 {
@@ -281,7 +290,7 @@ apply_result(const struct wct_view *view, struct wct_tracee *tracee, const struc
         }
         if (is_in_memory(symbol) && view->at_exit)
                 return;
-        regs->rax = is_in_memory(symbol) ? skipped_in_memory(tracee, symbol, regs->rdi) : view->shown.rax;
+        regs->rax = given_result(view, tracee, symbol);
         if (has_two_words(symbol))
                 regs->rdx = view->shown.rdx;
         wct_regs_touch(tracee);
