@@ -217,6 +217,7 @@ PARAMETERS: dict[str, Callable[[columns.Column, Array], list[str] | None]] = {
     "wstatus": _statuses,
     "stat_loc": _statuses,
     "cpuset": _byte_sets,
+    "mask": _byte_sets,
     "datap": _capabilities,
     "times": _file_times,
 }

@@ -286,6 +286,7 @@ descriptors(void)
         r->polled[0] = (struct pollfd){ r->fds[0], POLLIN, 0 };
         r->polled[1] = (struct pollfd){ r->fds[1], POLLOUT, 0 };
         CALL(poll, r->polled, 2, 0);
+        r->spec[0] = (struct timespec){ 0, 0 };
         CALL(ppoll, r->polled, 2, r->spec, &r->set, 8);
         CALL(ppoll, r->polled, 2, r->spec, &r->set, 4);
         FD_SET(r->fds[0], &r->reads);
@@ -391,7 +392,7 @@ memory(void)
         r->spec[0] = (struct timespec){ 0, 1000 };
         CALL(futex, &r->number, FUTEX_WAIT, 12345, r->spec);
         CALL(futex, &r->number, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 12345, r->spec, 0, -1);
-        const long segment = CALL(shmget, IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+        const long segment = CALL(shmget, IPC_PRIVATE, 4096, IPC_CREAT | 0600); /* its number is the kernel's choice */
         CALL(shmget, 0x1234567, 4096, 0);
         CALL(shmctl, segment, IPC_RMID, 0);
         CALL(shmat, -1, 0, SHM_RDONLY);
@@ -430,6 +431,9 @@ signals(void)
         CALL(kill, 0x3ffffff, SIGUSR1);
         CALL(tkill, -1, SIGUSR1);
         CALL(tgkill, -1, -1, SIGUSR1);
+        r->siginfo.si_signo = SIGUSR1;
+        r->siginfo.si_code = SI_QUEUE;
+        r->siginfo.si_pid = 5;
         CALL(rt_sigqueueinfo, -1, SIGUSR1, &r->siginfo);
         CALL(rt_tgsigqueueinfo, -1, -1, SIGUSR1, &r->siginfo);
         CALL(pidfd_send_signal, 99, SIGUSR1, 0, 0);
