@@ -13,9 +13,6 @@
 
 #include "wct_record.h"
 
-#pragma weak wct_errno_place
-uint64_t wct_errno_place(struct wct_tracee *tracee);
-
 static const struct wct_target *
 target_of(const struct wct_symbol *symbol)
 {
@@ -126,7 +123,7 @@ caller_store(const struct wct_call *call, uint8_t *record)
 /* Write one record of a call. False: it was lost, and counted. */
 static bool
 record_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site, enum wci_kind kind, uint32_t target,
-             struct wct_kept *later, int error)
+             struct wct_kept *later)
 {
         const struct wct_symbol *symbol = call->symbol;
         const bool captures = wct_facts(symbol)->at_entry || wct_facts(symbol)->at_exit;
@@ -139,7 +136,7 @@ record_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site
         record.first->clock = call->clock;
         record.first->duration = returned ? call->duration : WCI_NO_DURATION;
         record.first->result = returned ? (uint64_t)call->result : 0;
-        record.first->error = error;
+        record.first->error = returned ? site->error : 0;
         wct_values_store(call, bytes);
         if (captures)
                 wct_captures_store(symbol, call->kept, later, bytes);
@@ -157,7 +154,7 @@ enter_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site 
         const bool only = enters_only(call->symbol);
         const uint32_t target = call->symbol->target | (only ? 0 : WCT_UNCOUNTED);
         call->shown = true;
-        if (record_write(call, ring, site, WCI_ENTER, target, NULL, 0) && only)
+        if (record_write(call, ring, site, WCI_ENTER, target, NULL) && only)
                 wct_ring_count(ring, call->symbol->target)->returned++;
         if (call->symbol->flags & WCT_NORETURN)
                 ring->depth = call->place;
@@ -248,17 +245,6 @@ memory_is_gone(const struct wct_call *call, bool failed)
         return (call->symbol->flags & WCT_EXECS) != 0 && !failed;
 }
 
-/* errno as a function that has failed left it; 0 where nobody knows. */
-static int
-errno_of(const struct wct_symbol *symbol, const struct wct_site *site, bool failed)
-{
-        int error = 0;
-        if (symbol->number >= 0 || site->error != 0 || !failed || wct_errno_place == NULL)
-                return site->error;
-        const uint64_t place = wct_errno_place(site->tracee);
-        return place != 0 && wct_read(site->tracee->tid, &error, place, sizeof error) == sizeof error ? error : 0;
-}
-
 static void
 exit_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
 {
@@ -269,8 +255,15 @@ exit_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *
         call->result = (int64_t)word;
         if (wct_facts(symbol)->at_exit && !memory_is_gone(call, failed))
                 later = wct_captures_take(call, site, failed ? WCT_MOMENT_FAILURE : WCT_MOMENT_SUCCESS);
-        if (record_write(call, ring, site, WCI_CALL, symbol->target, later, errno_of(symbol, site, failed)))
+        if (record_write(call, ring, site, WCI_CALL, symbol->target, later))
                 wct_ring_count(ring, symbol->target)->returned++;
+}
+
+/* A coroutine's call may end in another thread than it was entered in, even in one that has no ring yet. */
+static bool
+has_ring(struct wct_tracee *tracee)
+{
+        return wct_ring_is_live(tracee) || wct_ring_claim(tracee, 0);
 }
 
 void
@@ -280,12 +273,13 @@ wct_call_exit(struct wct_call *call, const struct wct_site *site)
         if (!call->recorded)
                 return;
         wct_call_returned(call);
-        if (wct_ring_is_live(tracee)) {
+        if (has_ring(tracee)) {
                 if (!call->shown && has_enter_record(call->symbol))
                         enter_write(call, tracee->ring, site);
                 if (!enters_only(call->symbol))
                         exit_write(call, tracee->ring, site);
-                tracee->ring->depth = call->place;
+                if (tracee->ring->depth > call->place)
+                        tracee->ring->depth = call->place;
         }
         wct_call_drop(call, tracee);
 }
