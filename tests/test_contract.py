@@ -37,21 +37,21 @@ def configured(tmp_path: Path, *funcs: Any, **keys: Any) -> Path:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_system_call_without_a_function_is_named_and_the_rest_runs(wc_run: Run) -> None:
-    done = wc_run("--trace", "exit_group,fopen", "sh", "-c", "true")
-    assert (0, True) == (done.returncode, "exit_group is not intercepted\n  at:   --trace exit_group\n" in done.stderr)
-    assert "ptrace engine" in done.stderr
+def test_a_name_that_no_function_has_is_the_system_call_of_that_name(wc_run: Run) -> None:
+    done = wc_run("--trace", "exit_group,getcwd", "sh", "-c", "pwd", env={"PATH": "/bin:/usr/bin"})
+    assert (0, True, True) == (done.returncode, "exit_group(0) = ?" in done.stderr, "getcwd(" in done.stderr)
 
 
-def test_a_system_call_alone_is_refused_by_name(wc_run: Run) -> None:
-    done = wc_run("--trace", "exit_group", "true")
-    assert (125, True) == (done.returncode, "exit_group: it is a system call" in done.stderr)
+def test_by_preloading_alone_a_system_call_is_refused_by_name(wc_run: Run) -> None:
+    done = wc_run("--engine", "preload", "--trace", "exit_group", "true")
+    assert (125, True) == (done.returncode, "exit_group: it is a system call: only the tracer" in done.stderr)
 
 
 def test_sys_forces_a_system_call_and_fn_a_function(wc_run: Run, needs: Callable[[str], str]) -> None:
-    refused = wc_run("--trace", "sys:openat", "true")
-    assert (125, True) == (refused.returncode, "sys:openat: system calls are not built yet" in refused.stderr)
+    called = [json.loads(line) for line in wc_run("--trace", "sys:close", "--format", "jsonl", "true").stderr.splitlines()]
+    assert {("close", "syscall", "ptrace")} == {(call["func"], call["kind"], call["engine"]) for call in called}
     assert "getcwd(" in wc_run("--trace", "fn:getcwd", needs("bash"), "-c", "pwd", env={"PATH": "/bin:/usr/bin"}).stderr
+    assert 125 == wc_run("--trace", "fn:exit_group", "true").returncode
 
 
 # --- places of errors -------------------------------------------------------------------------------------------------

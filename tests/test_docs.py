@@ -35,7 +35,7 @@ def test_the_targets_of_every_config_shown_are_wrapped(text: str, wc_gen: Run, t
     (tmp_path / "config.json").write_text(text)
     done = wc_gen("config.json", "--explain", "--format", "json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
-    assert {"wrapped"} >= {line["status"] for line in json.loads(done.stdout)} - {"excluded"}
+    assert {"wrapped", "traced"} >= {line["status"] for line in json.loads(done.stdout)} - {"excluded"}
 
 
 def test_every_key_of_a_config_is_described_with_its_default() -> None:

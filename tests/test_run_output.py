@@ -170,7 +170,7 @@ def test_a_list_of_names_needs_no_config(wc_run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "what"), [("sys:open", "system calls are not built yet"), ("open,", "is no name"), ("fopne", "fopen")]
+    ("names", "what"), [("sys:opne", "no system call 'opne'"), ("open,", "is no name"), ("fopne", "fopen")]
 )
 def test_names_that_cannot_be_are_refused(wc_run: Run, names: str, what: str) -> None:
     done = wc_run("--trace", names, "true")
