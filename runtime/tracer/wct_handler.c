@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "wct_handler.h"
+#include "wct_space.h" /* wct_errno_place */
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -67,9 +68,10 @@ wct_handlers_open(const char *library)
                 handlers.enter = handlers.leave = NULL;
                 return "there is no memory for handlers";
         }
-        for (uint32_t i = 0; i < targets; i++) {
-                handlers.enter[i] = handler_named(handle, wct_text(wct_plan.targets[i].back_enter));
-                handlers.leave[i] = handler_named(handle, wct_text(wct_plan.targets[i].back_exit));
+        for (uint32_t i = 0; i < wct_plan.head->symbols; i++) { /* what only a shim serves has its handlers there */
+                const uint32_t target = wct_plan.symbols[i].target;
+                handlers.enter[target] = handler_named(handle, wct_text(wct_plan.targets[target].back_enter));
+                handlers.leave[target] = handler_named(handle, wct_text(wct_plan.targets[target].back_exit));
         }
         wct_guard_begin();
         return NULL;
@@ -96,14 +98,11 @@ flush_output(void)
                 fflush(stdout);
 }
 
-#pragma weak wct_errno_place
-uint64_t wct_errno_place(struct wct_tracee *tracee);
-
 /* A result that a handler puts in the call's place comes with its errno. System calls have theirs in the result. */
 static void
 give_errno(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error)
 {
-        if (symbol->number >= 0 || error == 0 || wct_errno_place == NULL)
+        if (symbol->number >= 0 || error == 0)
                 return;
         const uint64_t place = wct_errno_place(tracee);
         if (place != 0)
