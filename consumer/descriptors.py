@@ -26,8 +26,16 @@ from .words import escaped
 
 Step = tuple[int, int, str | None, int]
 """(record ordinal, descriptor, path, descriptor that the path is relative to, or without a path is copied from; -1)."""
+_BIRTH = -2
+"""As the descriptor that a step copies from: the step's descriptor is the pid of a child that was born."""
+_CREATORS = frozenset({"fork", "_Fork", "vfork", "clone", "clone3"})
 _COPIES = frozenset({"dup", "dup2", "dup3"})
 _FCNTL_COPIES = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+_CLONE_THREAD = np.uint64(0x10000)
+_CLOEXEC = 4
+"""CLOSE_RANGE_CLOEXEC: the descriptors stay until the next exec."""
+MOST_CLOSED = 1023
+"""Descriptors above it are taken for closed only when they are opened again: close_range is often called for all."""
 MOST_PROCESSES = 4096
 
 
@@ -37,6 +45,10 @@ class Descriptors:
     def __init__(self) -> None:
         self._tables: dict[int, dict[int, str | None]] = {}
         self._table: dict[int, str | None] = {}
+        self._born: set[int] = set()
+        """Children that their parents have told of, and that have said nothing yet."""
+        self._orphans: set[int] = set()
+        """Children that have spoken first."""
         self._history: dict[int, tuple[list[int], list[str | None]]] = {}
 
     def inherit(self, pid: int, paths: Mapping[int, str]) -> None:
@@ -53,6 +65,7 @@ class Descriptors:
         for batch in batches:
             if batch.returned and batch.result.value is not None:
                 steps += _steps(batch)
+                steps += _births(batch)
         for step in sorted(steps, key=itemgetter(0)):
             self._take(*step)
 
@@ -63,13 +76,30 @@ class Descriptors:
                 data = dict(batch.columns)
                 parent, reason = data["parent"], data["reason"]
                 if isinstance(parent, columns.Scalar) and isinstance(reason, columns.Scalar):
-                    forked = int(reason.data[0]) == abi.PROCESS_FORK
-                    self._tables[pid] = dict(self._tables.get(int(parent.data[0]) if forked else pid, {}))
+                    self._begin(pid, int(parent.data[0]), int(reason.data[0]))
         if pid not in self._tables and len(self._tables) >= MOST_PROCESSES:
             self._tables.pop(next(iter(self._tables)))
         return self._tables.setdefault(pid, {})
 
+    def _begin(self, pid: int, parent: int, reason: int) -> None:
+        if pid in self._born:
+            self._born.discard(pid)
+        elif reason != abi.PROCESS_EXEC or pid not in self._tables:
+            self._orphans.add(pid)
+            self._tables[pid] = dict(self._tables.get(parent, {}))
+
+    def _bear(self, pid: int) -> None:
+        """A child begins with what its parent has now; what its parent does later, before we hear of it, is not its."""
+        if pid in self._orphans:
+            self._orphans.discard(pid)  # it was heard of before, and has gone on since
+        else:
+            self._born.add(pid)
+            self._tables[pid] = dict(self._table)
+
     def _take(self, index: int, fd: int, path: str | None, source: int) -> None:
+        if source == _BIRTH:
+            self._bear(fd)
+            return
         if path is None:
             path = self._table.get(source)
         elif source >= 0 and not path.startswith("/"):
@@ -120,6 +150,8 @@ def _steps(batch: Batch) -> list[Step]:
     name = batch.symbol.name.lstrip("_")
     if name == "close" or name in _COPIES or name.startswith("fcntl"):
         return _copied(batch, name)
+    if name == "close_range":
+        return _closed(batch)
     if batch.symbol.result.role != "fd":
         return []
     done = ~batch.result.failed
@@ -127,6 +159,28 @@ def _steps(batch: Batch) -> list[Step]:
     folders = [folder if path is not None else -1 for folder, path in zip(_folders(batch), paths, strict=True)]
     rows = zip(batch.index.tolist(), _value(batch).tolist(), paths, folders, strict=True)
     return list(compress(rows, done.tolist()))
+
+
+def _births(batch: Batch) -> list[Step]:
+    """Return the processes that the calls of *batch* have made."""
+    if batch.symbol.name not in _CREATORS:
+        return []
+    threads = _flags_of_clone(batch) & _CLONE_THREAD != 0
+    rows = zip(batch.index.tolist(), _value(batch).tolist(), threads.tolist(), strict=True)
+    return [(index, pid, None, _BIRTH) for index, pid, thread in rows if pid > 0 and not thread]
+
+
+def _flags_of_clone(batch: Batch) -> Array:
+    """Return the flags of each call; 0 where there are none, or where they were not kept (clone3)."""
+    found = np.zeros(len(batch), np.uint64)
+    for name, column in batch.columns:
+        if name == "flags" and isinstance(column, columns.Scalar):
+            found[:] = column.data
+        if isinstance(column, columns.Pointed) and isinstance(column.value, columns.Members):
+            for member, value in column.value.members:
+                if member == "flags" and isinstance(value, columns.Scalar):
+                    found[column.state == columns.VALUE] = value.data
+    return found
 
 
 def _copied(batch: Batch, name: str) -> list[Step]:
@@ -144,6 +198,16 @@ def _copied(batch: Batch, name: str) -> list[Step]:
     return [(index, fd, None, source) for index, fd, source in rows]
 
 
+def _closed(batch: Batch) -> list[Step]:
+    """close_range, of which descriptors that are kept small are enough: those that have a path."""
+    first, last, flags = (_numbers(batch, i) for i in range(3))
+    if first is None or last is None or flags is None:
+        return []
+    done = ~batch.result.failed & (flags & _CLOEXEC == 0)
+    ranges = zip(batch.index[done].tolist(), first[done].tolist(), last[done].tolist(), strict=True)
+    return [(index, fd, None, -1) for index, a, b in ranges for fd in range(a, min(b % 2**32, MOST_CLOSED) + 1)]
+
+
 def _value(batch: Batch) -> Array:
     assert batch.result.value is not None
     return batch.result.value
@@ -157,12 +221,13 @@ def _numbers(batch: Batch, parameter: int) -> Array | None:
 
 
 def _paths(batch: Batch) -> list[str | None]:
-    """Return the path given to each call that returned a descriptor."""
+    """Return the path given to each call that returned a descriptor: bpf and fsopen take strings that are none."""
     for _, column in batch.columns:
-        if isinstance(column, columns.Pointed) and isinstance(column.value, columns.Text):
+        text = column.value if isinstance(column, columns.Pointed) else None
+        if isinstance(column, columns.Pointed) and isinstance(text, columns.Text) and text.role == "path":
             paths: list[str | None] = [None] * len(batch)
             rows = np.flatnonzero(column.state == columns.VALUE).tolist()
-            for row, path in zip(rows, column.value.items, strict=True):
+            for row, path in zip(rows, text.items, strict=True):
                 paths[row] = path
             return paths
     return [None] * len(batch)

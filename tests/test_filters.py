@@ -56,6 +56,25 @@ def test_by_outcome_a_call_in_two_halves_is_whole():
     assert ["whole"] == [batch.part for batch in Filter(successful=True).apply(batches_of(recorder))]
 
 
+def test_close_range_closes_what_is_between():
+    ranged = symbol_of(
+        "close_range", Field("first", "uint", 0, 4, role="fd"), Field("last", "uint", 0, 4, role="fd"),
+        Field("flags", "uint", 0, 4), result=Return("int", 4, fail="-1"),
+    )  # fmt: skip
+    recorder = Recorder(manifest_of(OPEN, READ, ranged)).call("open", "/a", ret=3, clock=1)
+    recorder.call("close_range", 3, 0xFFFFFFFF, 4, clock=2).call("read", 3, ret=1, clock=3)  # CLOSE_RANGE_CLOEXEC
+    recorder.call("close_range", 3, 0xFFFFFFFF, 0, clock=4).call("read", 3, ret=1, clock=5)
+
+    assert [1, 2, 3, 4] == by_path(recorder, "/a")
+
+
+def test_a_string_that_is_no_path_names_no_descriptor():
+    load = symbol_of("bpf", Field("attr", "pointer", 0, 8, content="bytes"), result=Return("int", 4, "fd", fail="-1"))
+    recorder = Recorder(manifest_of(load, READ)).call("bpf", "/a", ret=3, clock=1).call("read", 3, ret=1, clock=2)
+
+    assert [1] == by_path(recorder, "/a")
+
+
 def by_path(recorder: Recorder, *paths: str) -> list[int]:
     descriptors = Descriptors()
     batches = batches_of(recorder)

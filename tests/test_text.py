@@ -459,6 +459,28 @@ def test_a_forked_child_inherits_descriptors_and_another_process_does_not():
     assert ["[pid   102] close(3) = 0"] == session.show()
 
 
+def test_a_child_has_what_its_parent_had_when_it_was_born():
+    """Whichever of the two is heard of first; a vfork child, and one whose first words are an exec."""
+    fork = symbol_of("vfork", result=Return("int", 4, "pid", fail="-1"))
+    recorder = recorder_of(OPENAT, CLOSE, fork).call("openat", AT_FDCWD, "/etc/x", 0, 0, ret=3)
+    recorder.call("vfork", ret=101).call("close", 3).call("openat", AT_FDCWD, "/etc/y", 0, 0, ret=3)
+    session = Session(recorder, paths=True)
+    session.show()
+    recorder.pid = recorder.tid = 101
+    recorder.identity(abi.PROCESS, 101, 101, 100, abi.PROCESS_EXEC).call("close", 3)
+    assert ["[pid   101] close(3</etc/x>) = 0"] == session.show()
+
+    recorder.pid = recorder.tid = 102
+    recorder.identity(abi.PROCESS, 102, 102, 100, abi.PROCESS_VFORK).call("openat", AT_FDCWD, "/etc/z", 0, 0, ret=3)
+    session.show()
+    recorder.pid = recorder.tid = 100
+    recorder.call("vfork", ret=102)
+    session.show()
+    recorder.pid = recorder.tid = 102
+    recorder.call("close", 3)
+    assert ["[pid   102] close(3</etc/z>) = 0"] == session.show()
+
+
 def test_errors_are_red_when_asked_for():
     recorder = recorder_of(CLOSE).call("close", 3, ret=-1, error=9).call("close", 3)
 
