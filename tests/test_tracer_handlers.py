@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -589,3 +590,48 @@ def test_a_library_that_does_not_load_is_told_and_the_program_runs(
     assert "no handler runs: " in ran.stderr
     assert "undefined symbol: nowhere_at_all" in ran.stderr
     assert "rand()" in (tmp_path / "calls.txt").read_text()
+
+
+# --- programs that run already ---------------------------------------------------------------------------------------
+
+ANSWERS = main("stdio.h stdlib.h unistd.h", """
+char line[9];
+while (fgets(line, sizeof line, stdin) != NULL) {
+        printf("%d %d\\n", getppid(), atoi(line));
+        fflush(stdout);
+}
+""")  # fmt: skip
+
+
+def test_handlers_of_an_attached_program_run_until_it_is_let_go(tmp_path: Path, compile_c: Compile) -> None:
+    library = compile_c(one("", "if (regs->orig_rax != 0) regs->rax = 4711; else regs->rax++;"), *HANDLERS)
+    config = {"library_path": str(library), "funcs": [target("atoi", leave="h")], "syscalls": [call("getppid", leave="h")]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    program = subprocess.Popen([compile_c(ANSWERS, "-fno-builtin", "-O0")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = [str(BIN / "wc-run"), "-p", str(program.pid), "-c", "config.json", "-o", "calls.txt"]
+
+    def answer() -> str:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write("5\n")
+        program.stdin.flush()
+        return program.stdout.readline().rstrip()
+
+    try:
+        before = answer()
+        tracing = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            until = time.monotonic() + 30
+            while answer() != "4711 6" and time.monotonic() < until and tracing.poll() is None:
+                pass
+            assert "4711 6" == answer()
+            tracing.send_signal(signal.SIGINT)
+            tracing.wait(30)
+        finally:
+            tracing.kill()
+            said = tracing.communicate()[1]
+        assert before == answer(), said
+        assert before.endswith(" 5")
+    finally:
+        program.kill()
+        program.communicate()
