@@ -46,7 +46,7 @@ NONE, SIGNED, UNSIGNED, BOOL, FLOAT, LONG_DOUBLE, STRUCT, COMPLEX = range(8)
 REGISTER, VECTOR, STACK, RESULT, VARIADIC = range(5)
 TEXT, BYTES, TEXTS, ITEMS = range(1, 5)
 ENTRY, SUCCESS, RETURN, BOTH = range(4)
-NORETURN, PRINTF, SCANF, VA_LIST = 1, 16, 32, 64
+NORETURN, PRINTF, SCANF, VA_LIST, EXECS = 1, 16, 32, 64, 128
 CONTENTS = {TEXT: "text", BYTES: "bytes", TEXTS: "texts", ITEMS: "varargs"}
 TYPES = {SIGNED: "int", UNSIGNED: "uint", BOOL: "bool", FLOAT: "float", LONG_DOUBLE: "longdouble", STRUCT: "struct",
          COMPLEX: "complex"}  # fmt: skip
@@ -154,6 +154,7 @@ ALL = [
     Traced("third", [Argument("number")], word=fields.WORD_ON | 3 << 32),
     Traced("off", [Argument("number")], word=0),
     Traced("timeless", [Argument("number")], clock="none"),
+    Traced("run", [pointer("path", 0, TEXT, when=RETURN)], flags=EXECS, fail=1),
     Traced("plain", [word("number", 0)], result=(SIGNED, 8), caller=True),
     Traced("sized", [word("number", 0), pointer("text", 1, BYTES, length=[("value", 0, 2)], limit=2000),
                      word("size", 2)]),
@@ -328,7 +329,7 @@ def args(found: list[Event], name: str = "") -> list[dict[str, Any]]:
 
 
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-EVERYTHING = "system_calls texts buffers lists too_much modes changed threads crowd images traced writes".split()
+EVERYTHING = "system_calls texts buffers lists too_much modes changed execs threads crowd images traced writes".split()
 
 
 @pytest.mark.parametrize("scenario", EVERYTHING)
@@ -451,6 +452,18 @@ def test_what_a_handler_has_changed_is_what_is_recorded(run: Callable[..., Run])
         assert Line(name, calls=1, recorded=1) == reading.line(name)
 
 
+def test_a_function_that_replaces_the_program_leaves_an_exec_record(run: Callable[..., Run]) -> None:
+    """As under the shim: the EXEC record is the call; a CALL behind it says that it failed, and is not counted again."""
+    reading = run()
+    chunks = reading("execs")
+    kinds = [kind for chunk in chunks for kind in chunk.cells["kind"].tolist() if kind != abi.CONTINUATION]
+    assert [abi.PROCESS, abi.EXEC, abi.CALL, abi.EXEC, abi.CALL, abi.EXEC] == kinds
+    paths = [each["path"] for chunk in chunks for each in args(reading.events_of(chunk))]
+    assert ["/bin/none", "/bin/none", 0, 16, "/bin/true"] == paths
+    assert Line("run", calls=3, recorded=3) == reading.line("run")
+    assert Line("plain", calls=1, unfinished=1) == reading.line("plain")
+
+
 def test_a_changed_control_word_is_told_once(run: Callable[..., Run]) -> None:
     reading = run()
     target = next(i for i, one in enumerate(ALL) if one.name == "plain")
@@ -565,7 +578,7 @@ def test_a_thread_that_dies_in_a_call_leaves_it_unfinished_and_longjmp_leaves_it
     chunks = reading("threads")
     assert Line("plain", calls=5, recorded=4, unfinished=1) == reading.line("plain")
     assert Line("read", calls=2, unfinished=1, abandoned=1) == reading.line("read")
-    assert {(1002, 1), (1002, 16)} == {(one.tid, one.symbol) for one in reading.account().inside}
+    assert {(1002, "read"), (1002, "plain")} == {(one.tid, ALL[one.symbol].name) for one in reading.account().inside}
     names = {(chunk.tid, event.func) for chunk in chunks for event in reading.events_of(chunk)}
     assert {(1001, "plain"), (1003, "plain"), (2000, "plain")} == names
 

@@ -66,10 +66,7 @@ control_seen(struct wci_ring *ring, uint64_t word, const struct wct_symbol *symb
                                       .generation = WCI_WORD_GENERATION(word),
                                       .frequency = WCI_WORD_FREQUENCY(word),
                                       .flags = (uint32_t)word & 0xfeu};
-        record.first->clock = wct_clock();
-        record.first->duration = WCI_NO_DURATION;
-        record.first->result = word;
-        record.first->error = 0;
+        wct_event_begin(&record, wct_clock(), WCI_NO_DURATION, word);
         memcpy(record.first->args, &seen, sizeof seen);
         wct_ring_commit(&record);
 }
@@ -160,6 +157,71 @@ enter_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site 
                 ring->depth = call->place;
 }
 
+/* --- functions that replace the program -------------------------------------------------------------------------------- */
+
+/* One whose EXEC record counts. A handler's answer in its place runs nothing. */
+static bool
+is_exec(const struct wct_call *call)
+{
+        return (call->symbol->flags & WCT_EXECS) != 0 && call->symbol->number < 0 && !call->skipped &&
+               !enters_only(call->symbol);
+}
+
+/* The first text among its arguments: what is to be run. */
+static uint32_t
+exec_path(const struct wct_call *call, const struct wct_site *site, char path[static WCT_PATH_LIMIT], uint8_t *flags)
+{
+        const struct wct_argument *argument = wct_plan.arguments + call->symbol->first;
+        uint32_t i = 0;
+        bool ended = false;
+        *flags = 0;
+        while (i < call->symbol->arguments && argument[i].content != WCT_KEEP_TEXT)
+                i++;
+        if (i == call->symbol->arguments)
+                return 0;
+        *flags = WCI_BLOB_KEPT | (call->value[i] == 0 ? WCI_BLOB_NULL : 0);
+        const size_t length = wct_read_text(site->tracee->tid, path, call->value[i], WCT_PATH_LIMIT, &ended);
+        if (call->value[i] != 0 && !ended)
+                *flags |= length == 0 ? WCI_BLOB_UNREADABLE : WCI_BLOB_TRUNCATED;
+        return (uint32_t)length;
+}
+
+/*
+ * As in the shim, the EXEC record stands for the call, which is counted here: its CALL record comes only if it fails. Where
+ * it is lost, that one is not written either.
+ */
+static void
+exec_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        static char path[WCT_PATH_LIMIT];
+        struct wci_exec exec = {.pid = (uint32_t)site->tracee->process->pid};
+        const uint32_t length = exec_path(call, site, path, &exec.path.flags);
+        const uint32_t cells = 1 + (length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD;
+        const struct wct_open_record record = wct_ring_open(ring, call->symbol->target, call->symbol->id, WCI_EXEC, cells);
+        if (record.first == NULL) {
+                ring->depth = call->place;
+                wct_call_drop(call, site->tracee);
+                return;
+        }
+        wct_event_begin(&record, call->clock, WCI_NO_DURATION, 1);
+        exec.path.length = (uint16_t)length;
+        exec.path.cell = length != 0;
+        memcpy(record.first->args, &exec, sizeof exec);
+        wct_piece_store((struct wci_cell *)(void *)record.first, 1, (const uint8_t *)path, length);
+        wct_ring_commit(&record);
+        wct_ring_count(ring, call->symbol->target)->returned++;
+}
+
+/* What is written before the call, once its arguments are final. */
+static void
+before_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        if (has_enter_record(call->symbol))
+                enter_write(call, ring, site);
+        if (is_exec(call))
+                exec_write(call, ring, site);
+}
+
 /* --- enter ------------------------------------------------------------------------------------------------------------------ */
 
 /* What the call is, from the registers as they are: values, captures, and its beginning. False: no memory for it. */
@@ -209,9 +271,9 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         }
         const bool handled = wct_has_handler(symbol);
         call->recorded = handled || !enters_only(symbol);
-        if (handled || !has_enter_record(symbol))
+        if (handled)
                 return;
-        enter_write(call, ring, site);
+        before_write(call, ring, site);
         if (!call->recorded) {
                 wct_call_drop(call, site->tracee);
                 ring->depth = call->place;
@@ -224,8 +286,7 @@ wct_call_changed(struct wct_call *call, const struct wct_site *site)
         if (!call->recorded || call->shown || !wct_ring_is_live(site->tracee))
                 return;
         begin(call, site->tracee->ring, site);
-        if (has_enter_record(call->symbol))
-                enter_write(call, site->tracee->ring, site);
+        before_write(call, site->tracee->ring, site);
 }
 
 /* --- exit -------------------------------------------------------------------------------------------------------------------- */
@@ -255,7 +316,8 @@ exit_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *
         call->result = (int64_t)word;
         if (wct_facts(symbol)->at_exit && !memory_is_gone(call, failed))
                 later = wct_captures_take(call, site, failed ? WCT_MOMENT_FAILURE : WCT_MOMENT_SUCCESS);
-        if (record_write(call, ring, site, WCI_CALL, symbol->target, later))
+        const bool counted = is_exec(call);
+        if (record_write(call, ring, site, WCI_CALL, symbol->target | (counted ? WCT_UNCOUNTED : 0), later) && !counted)
                 wct_ring_count(ring, symbol->target)->returned++;
 }
 

@@ -96,8 +96,8 @@ wct_captures_fit(const struct wct_symbol *symbol, struct wct_kept *entry, struct
         return cells;
 }
 
-static uint32_t
-piece_store(struct wci_cell *record, uint32_t cell, const uint8_t *from, uint32_t length)
+uint32_t
+wct_piece_store(struct wci_cell *record, uint32_t cell, const uint8_t *from, uint32_t length)
 {
         for (; length != 0; cell++) {
                 const uint32_t part = (uint32_t)wct_smaller(length, WCI_CONT_PAYLOAD);
@@ -121,7 +121,7 @@ wct_captures_store(const struct wct_symbol *symbol, struct wct_kept *entry, stru
                 if (piece != NULL && piece->flags != 0) {
                         const bool is_entry = entry != NULL && piece >= entry->piece && piece < entry->piece + WCT_MOST_BLOBS;
                         blob = (struct wci_blob){(uint16_t)piece->length, piece->flags, (uint8_t)(piece->length ? cell : 0)};
-                        cell = piece_store((struct wci_cell *)(void *)record, cell,
+                        cell = wct_piece_store((struct wci_cell *)(void *)record, cell,
                                            (is_entry ? entry : later)->bytes + piece->at, piece->length);
                 }
                 memcpy(record + argument->blob, &blob, sizeof blob);

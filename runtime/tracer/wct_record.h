@@ -65,6 +65,15 @@ struct wct_open_record {
 struct wct_open_record wct_ring_open(struct wci_ring *ring, uint32_t target, uint32_t symbol, enum wci_kind kind,
                                      uint32_t cells);
 void wct_ring_commit(const struct wct_open_record *record);
+/* The head of a record that is no call's: identity, loss, control word, exec. */
+static inline void
+wct_event_begin(const struct wct_open_record *record, uint64_t clock, uint64_t duration, uint64_t result)
+{
+        record->first->clock = clock;
+        record->first->duration = duration;
+        record->first->result = result;
+        record->first->error = 0;
+}
 bool wct_ring_lose(struct wci_ring *ring, uint32_t target, enum wci_loss reason); /* count a record as lost; false */
 struct wci_count *wct_ring_count(struct wci_ring *ring, uint32_t target);
 struct wci_cell *wct_ring_cells(struct wci_ring *ring);
@@ -113,6 +122,9 @@ struct wct_kept *wct_captures_take(struct wct_call *call, const struct wct_site 
 /* Cells of the record, with the captures behind the fixed part, at most WCI_RECORD_CELLS; what is cut is marked. */
 uint32_t wct_captures_fit(const struct wct_symbol *symbol, struct wct_kept *entry, struct wct_kept *later);
 void wct_captures_store(const struct wct_symbol *symbol, struct wct_kept *entry, struct wct_kept *later, uint8_t *record);
+
+/* Copy bytes into a record's cells from cell on; returns the cell behind them. */
+uint32_t wct_piece_store(struct wci_cell *record, uint32_t cell, const uint8_t *from, uint32_t length);
 
 /* --- programs (wct_length.c) --------------------------------------------------------------------------------------------------- */
 

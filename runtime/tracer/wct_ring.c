@@ -182,10 +182,7 @@ tell_lost(struct wci_ring *ring)
                 tell_later(ring);
                 return;
         }
-        record.first->clock = ring->pending_clock;
-        record.first->duration = wct_clock() - ring->pending_clock;
-        record.first->result = lost;
-        record.first->error = 0;
+        wct_event_begin(&record, ring->pending_clock, wct_clock() - ring->pending_clock, lost);
         wct_ring_commit(&record);
 }
 

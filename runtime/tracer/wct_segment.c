@@ -300,10 +300,7 @@ identity_write(struct wci_ring *ring, const struct wct_tracee *tracee, uint32_t 
                                               .tid = (uint32_t)tracee->tid,
                                               .parent = reason != 0 ? (uint32_t)tracee->process->parent : 0,
                                               .reason = reason};
-        record.first->clock = wct_clock();
-        record.first->duration = WCI_NO_DURATION;
-        record.first->result = 0;
-        record.first->error = 0;
+        wct_event_begin(&record, wct_clock(), WCI_NO_DURATION, 0);
         memcpy(record.first->args, &identity, sizeof identity);
         wct_ring_commit(&record);
 }
@@ -375,7 +372,9 @@ reason_of(const struct wct_tracee *tracee)
 {
         if (!tracee->process->segment->claimed)
                 return WCI_PROCESS_EXEC;
-        return tracee->process->forked && tracee->tid == tracee->process->pid ? WCI_PROCESS_FORK : 0;
+        if (!tracee->process->forked || tracee->tid != tracee->process->pid)
+                return 0;
+        return tracee->process->shares ? WCI_PROCESS_VFORK : WCI_PROCESS_FORK;
 }
 
 struct wci_ring *

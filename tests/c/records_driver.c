@@ -255,6 +255,21 @@ modes(long many)
         call6("timeless", 0, 1, 0, 0, 0, 0, 0);
 }
 
+/* Functions that replace the program: one that fails, one after which nothing comes. */
+static void
+execs(long many)
+{
+        static const uint64_t registers[6];
+        (void)many;
+        call6("run", -1, WORD("/bin/none"), 0, 0, 0, 0, 0);
+        call6("run", -1, 16, 0, 0, 0, 0, 0);
+        const uint64_t last[6] = {WORD("/bin/true")};
+        enter(&here, "plain", registers);
+        enter(&here, "run", last);
+        wct_call_drop(&here.calls[1], &here);
+        wct_call_drop(&here.calls[0], &here);
+}
+
 /* A handler changes the arguments between wct_call_enter and wct_call_changed. */
 static void
 changed(long many)
@@ -651,7 +666,7 @@ static const struct {
     {"system_calls", system_calls}, {"texts", texts}, {"buffers", buffers}, {"lists", lists}, {"too_much", too_much},
     {"modes", modes}, {"changed", changed}, {"laps", laps}, {"plain", plain}, {"threads", threads}, {"crowd", crowd},
     {"images", images}, {"speed", speed}, {"writes", writes}, {"traced", traced},
-    {"fuzz", fuzz},
+    {"fuzz", fuzz}, {"execs", execs},
 };
 
 int
