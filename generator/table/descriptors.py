@@ -19,9 +19,9 @@ closefrom(lowfd:fd) ->
 close_range(first:fd, last:fd, flags:flags=close_range) -> | -1
 dup(oldfd:fd) -> fd | -1
 dup2(oldfd:fd, newfd:fd) -> fd | -1
-dup3(oldfd:fd, newfd:fd, flags:flags=open) -> fd | -1
+dup3(oldfd:fd, newfd:fd, flags:flags=cloexec) -> fd | -1
 pipe(pipefd:out[2*sizeof] of fd) -> | -1
-pipe2(pipefd:out[2*sizeof] of fd, flags:flags=open) -> | -1
+pipe2(pipefd:out[2*sizeof] of fd, flags:flags=cloexec) -> | -1
 fcntl fcntl64(fd:fd, cmd:enum=fcntl, arg) -> | -1
 ioctl(fd:fd, request:enum=ioctl, argp) -> | -1
 lseek lseek64(fd:fd, offset, whence:enum=seek) -> | -1

@@ -478,7 +478,7 @@ _enum("logfac", _FACILITIES, "LOG_")
 _flags("syslog", "", "LOG_", {"LOG_PRIMASK": _LEVELS, "LOG_FACMASK": _FACILITIES.removeprefix("KERN ")})
 
 # System calls: what only the kernel's own interfaces have (table/calls/)
-_flags("cloexec", "O_CLOEXEC O_NONBLOCK")
+_flags("cloexec", "O_CLOEXEC O_NONBLOCK O_DIRECT")
 _flags("userfaultfd", "O_CLOEXEC O_NONBLOCK UFFD_USER_MODE_ONLY")
 _flags("open_tree", f"OPEN_TREE_CLOEXEC OPEN_TREE_CLONE {' '.join('AT_' + name for name in _AT.split())}")
 _flags(
