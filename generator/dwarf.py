@@ -24,8 +24,8 @@ from .model import CType, Function, Kind, Member, Param, Record
 VOID = CType("void @", "void", name="void")
 BOOLEAN, FLOAT, COMPLEX, SIGNED, SIGNED_CHAR = 2, 4, 3, 5, 6
 """DW_ATE_*."""
-BY_REFERENCE = 4
-"""DW_CC_pass_by_reference."""
+BY_REFERENCE, DEFAULTED_IN_CLASS = 4, 1
+"""DW_CC_pass_by_reference, DW_DEFAULTED_in_class."""
 TRANSPARENT = {
     "DW_TAG_const_type",
     "DW_TAG_volatile_type",
@@ -41,6 +41,7 @@ POINTERS = {
     "DW_TAG_subroutine_type",
 }
 RECORDS = {"DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type"}
+_FILLING = {"DW_TAG_member", "DW_TAG_inheritance", "DW_TAG_variant_part"}
 DEEPEST = 4
 """Structs within structs that are laid out."""
 
@@ -52,6 +53,8 @@ class DebugInformation:
         self._info = info
         self._origin = origin
         self._types: dict[int, CType] = {}
+        self._records: dict[str, Record] = {}
+        self._units: dict[int, dict[int, Any]] = {}
 
     @classmethod
     def of(cls, paths: Sequence[str]) -> DebugInformation | None:
@@ -69,21 +72,30 @@ class DebugInformation:
     def function(self, symbol: str, address: int) -> Function | None:
         """Return the prototype of the function *symbol* at *address*, None when it is not told."""
         try:
-            entry = self._entries.get(address)
-            return self._function(symbol, entry) if entry is not None else None
-        except (ELFError, DWARFError, KeyError, AttributeError, IndexError, UnicodeDecodeError):
-            return None
+            for unit in self._units_at(address):
+                if unit.cu_offset not in self._units:
+                    self._units[unit.cu_offset] = dict(_starts(unit.get_top_DIE()))
+                if address in self._units[unit.cu_offset]:
+                    return self._function(symbol, self._units[unit.cu_offset][address])
+        except (ELFError, DWARFError, KeyError, AttributeError, IndexError, TypeError, UnicodeDecodeError):
+            pass  # pyelftools' ways of saying that it does not understand
+        return None
+
+    def _units_at(self, address: int) -> Iterator[Any]:
+        """Yield the units that may hold the function at *address*: to read all of them takes minutes for a browser."""
+        offset = self._ranges.cu_offset_at_addr(address) if self._ranges is not None else None
+        if offset is not None:
+            yield self._info.get_CU_at(offset)
+            return
+        for unit in self._info.iter_CUs():
+            top = unit.get_top_DIE().attributes
+            low, high = top.get("DW_AT_low_pc"), top.get("DW_AT_high_pc")
+            if low is None or high is None or "DW_AT_ranges" in top or _spans(low, high, address):
+                yield unit
 
     @cached_property
-    def _entries(self) -> dict[int, Any]:
-        """Every function that has code, by its first address."""
-        found: dict[int, Any] = {}
-        for unit in self._info.iter_CUs():
-            for entry in _functions(unit.get_top_DIE()):
-                low = entry.attributes.get("DW_AT_low_pc")
-                if low is not None and low.value:
-                    found.setdefault(low.value, entry)
-        return found
+    def _ranges(self) -> Any | None:
+        return self._info.get_aranges()
 
     def _function(self, symbol: str, entry: Any) -> Function:
         result = self.type(_origin_of(entry, "DW_AT_type"))
@@ -166,10 +178,14 @@ class DebugInformation:
         members: tuple[Member, ...] = ()
         if depth < DEEPEST and entry.tag != "DW_TAG_union_type":
             members = tuple(self._members(entry, depth))
+        if size <= 1 and not any(child.tag in _FILLING for child in entry.iter_children()):
+            return VOID  # an empty class: it travels nowhere
         align = max([1, *(member.type.align for member in members)])
         record = Record(name, size, align, members)
-        by_reference = _attribute(entry, "DW_AT_calling_convention") == BY_REFERENCE
-        spelled = f"{name} &@" if by_reference else f"{name} @"
+        if depth == 0 and self._records.setdefault(name, record) != record:  # another unit's type of that name
+            name = f"{name} at {entry.offset:#x}"
+            record = replace(record, name=name)
+        spelled = f"{name} &@" if _is_by_reference(entry) else f"{name} @"
         return CType(spelled, "struct", size, align, record=record, name=name)
 
     def _members(self, entry: Any, depth: int) -> Iterator[Member]:
@@ -184,6 +200,19 @@ class DebugInformation:
                 type_ = self.type(_reference(child, "DW_AT_type"), depth + 1)
                 if _name(child) and type_.size:
                     yield Member(_name(child), replace(type_, array_length=None), at, type_.array_length)
+
+
+def _spans(low: Any, high: Any, address: int) -> bool:
+    end = high.value if high.form == "DW_FORM_addr" else low.value + high.value
+    return bool(low.value <= address < end)
+
+
+def _starts(top: Any) -> Iterator[tuple[int, Any]]:
+    """Yield (first address, entry) of a unit's functions that have code."""
+    for entry in _functions(top):
+        low = entry.attributes.get("DW_AT_low_pc")
+        if low is not None and low.value:
+            yield low.value, entry
 
 
 def _functions(top: Any) -> Iterator[Any]:
@@ -257,6 +286,42 @@ def _base(name: str, size: int | None, encoding: int | None) -> CType:
     elif encoding == COMPLEX:
         kind = "complex"
     return CType(f"{name} @", kind, size, max(min(size, 16), 1), encoding in (SIGNED, SIGNED_CHAR), name=name)
+
+
+def _is_by_reference(entry: Any, depth: int = 0) -> bool:
+    """Whether C++ passes a class by the address of a copy: a destructor or a copying constructor sees to it.
+
+    gcc does not say it (DW_AT_calling_convention), but declares such members; trivial ones are declared as defaulted,
+    if at all.
+    """
+    if _attribute(entry, "DW_AT_calling_convention") == BY_REFERENCE:
+        return True
+    for child in entry.iter_children() if depth < DEEPEST else ():
+        if child.tag == "DW_TAG_subprogram" and _attribute(child, "DW_AT_defaulted") != DEFAULTED_IN_CLASS:
+            if _name(child).startswith("~") or _attribute(child, "DW_AT_virtuality") or _is_copying(child, entry):
+                return True
+        elif child.tag in ("DW_TAG_member", "DW_TAG_inheritance") and "DW_AT_type" in child.attributes:
+            inner = _stripped(child.get_DIE_from_attribute("DW_AT_type"))
+            while inner.tag == "DW_TAG_array_type":
+                inner = _stripped(inner.get_DIE_from_attribute("DW_AT_type"))
+            static = child.tag == "DW_TAG_member" and "DW_AT_data_member_location" not in child.attributes
+            if inner.tag in RECORDS and not static and _is_by_reference(inner, depth + 1):
+                return True
+    return False
+
+
+def _is_copying(function: Any, record: Any) -> bool:
+    """Whether a member function is the constructor that copies, or moves, its class."""
+    if not _name(record) or _name(function) != _name(record):
+        return False
+    params = [child for child in function.iter_children() if child.tag == "DW_TAG_formal_parameter"]
+    if len(params) != 2 or "DW_AT_type" not in params[1].attributes:
+        return False
+    type_ = params[1].get_DIE_from_attribute("DW_AT_type")
+    if type_.tag not in ("DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"):
+        return False
+    target = _reference(type_, "DW_AT_type")
+    return target is not None and _stripped(target).offset == record.offset
 
 
 def _passed(type_: CType) -> CType:

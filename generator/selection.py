@@ -102,6 +102,7 @@ class _Selector:
     def run(self) -> Selection:
         funcs = self._config.funcs
         named = [(i, f) for i, f in enumerate(funcs) if f.name and not f.glob]
+        named.sort(key=lambda entry: entry[1].cplusplus and "(" not in entry[1].name)  # one overload before all of them
         for index, func in named:
             self._answers[index] = self._name(func)
         self._claim_groups()

@@ -30,6 +30,8 @@ STEP = struct.Struct("<BBHI")
 MAGIC, VERSION = 0x31304E414C504357, 1
 MOST_ARGUMENTS, MOST_BLOBS = 16, 8
 """WCT_MOST_ARGUMENTS and WCT_MOST_BLOBS of runtime/tracer/wct.h."""
+MOST_PLACE = 240
+"""Words of stack arguments that are looked at."""
 PATH_LIMIT = 4096
 
 RECORD = {"exit": 0, "entry": 1, "both": 2}
@@ -131,9 +133,12 @@ class _Places:
         return ON_STACK, self.words - words, words
 
     def of(self, type_: CType) -> Travel | None:
-        """Return where an argument of *type_* is; None when it is in places of two kinds."""
+        """Return where an argument of *type_* is; None when it is nowhere, or in places of two kinds."""
+        if type_.kind == "void":  # an empty class of C++
+            return None
         words = max(1, -(-type_.size // 8))
-        if type_.kind in ("longdouble",) or (type_.kind in ("struct", "complex") and type_.size > 16):
+        kinds = {kind for _, kind in _leaves(type_)}
+        if type_.kind == "longdouble" or "longdouble" in kinds or (type_.kind in ("struct", "complex") and words > 2):
             return self.stack(words, 2 if type_.align == 16 else 1)
         if type_.kind in ("float", "complex"):
             return self.vector_words(words)
@@ -149,10 +154,15 @@ class _Places:
         return self.stack(words)
 
 
+def _in_memory(result: CType) -> bool:
+    """Whether the caller says where the result goes: large structs, and what C++ returns by reference."""
+    return (result.kind == "struct" and result.size > 16) or result.text.endswith(" &@")
+
+
 def _is_vector(type_: CType, word: int) -> bool:
     """Whether the 8 bytes at *word* of a struct of up to 16 bytes travel in a vector register: nothing but floats."""
     found = [kind for at, kind in _leaves(type_) if word <= at < word + 8]
-    return bool(found) and all(kind == "float" for kind in found)
+    return bool(found) and all(kind in ("float", "complex") for kind in found)
 
 
 def _leaves(type_: CType, at: int = 0) -> Iterator[tuple[int, str]]:
@@ -261,10 +271,10 @@ class _Packer:
 
     def add_arguments(self, one: _Arguments) -> int:
         places = _Places(one.traced.number >= 0)
-        if one.function.result.kind == "struct" and one.function.result.size > 16:
+        if _in_memory(one.function.result):
             places.general_words(1)  # where the result is to be written
         params = one.function.params
-        added = 0
+        added = blobs = 0
         for i, place in enumerate(one.layout.places):
             if place.name == "...":
                 travel: Travel | None = (IN_VARIADIC, 0, 0)
@@ -273,6 +283,9 @@ class _Packer:
             else:
                 travel = places.of(params[i].type) if i < len(params) else places.general_words(1)
             if added < MOST_ARGUMENTS:
+                blobs += place.blob != 0
+                if blobs > MOST_BLOBS:  # its pointer alone is known
+                    place = replace(place, blob=0, keep=None)
                 type_ = params[i].type if i < len(params) else None
                 self.arguments += self.argument(one, place, type_, travel)
                 added += 1
@@ -281,8 +294,10 @@ class _Packer:
     def argument(self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None) -> bytes:
         kind, size = (value_of(type_)[0], place.size) if type_ else (UNSIGNED if place.size else NONE, place.size)
         where, at, words = travel or (IN_REGISTER, 0, 0)
-        if travel is None or place.type == "none" or place.name == "ret":
+        if travel is None or at > MOST_PLACE or place.type == "none" or place.name == "ret":
             kind, size = NONE, 0
+        if at > MOST_PLACE or (kind == NONE and words > 7):
+            at = words = 0
         offset = place.offset if kind != NONE else 0
         content = when = limit = length = condition = 0
         keep = place.keep
