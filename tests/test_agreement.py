@@ -132,7 +132,7 @@ def test_git_log(tmp_path: Path, repository: Path, needs: Callable[[str], str]) 
 
 
 def test_python(tmp_path: Path) -> None:
-    run = agree(tmp_path, ["/usr/bin/python3", "-I", "-S", "-c", PYTHON], env=os.environ | {"PYTHONHASHSEED": "1"})
+    run = agree(tmp_path, ["/usr/bin/python3", "-s", "-S", "-B", "-c", PYTHON], env=os.environ | {"PYTHONHASHSEED": "1"})
     assert "190\n2\n1792 b'from the child'\n" == run.stdout
     assert 2 == len(run.threads)
 

@@ -30,8 +30,8 @@ SECONDS = 60.0
 """More than anything here takes on a busy machine; a hang, for sure."""
 
 
-def config(tmp_path: Path, *functions: str, syscalls: tuple[str, ...] = ()) -> Path:
-    funcs = [{"func_name": name, "preload": False} for name in functions]
+def config(tmp_path: Path, *functions: str, syscalls: tuple[str, ...] = (), record: str = "exit") -> Path:
+    funcs = [{"func_name": name, "preload": False, "record": record} for name in functions]
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"funcs": funcs, "syscalls": [{"syscall_id": name} for name in syscalls]}))
     return path
@@ -58,7 +58,7 @@ def numbers(text: str) -> list[int]:
 def test_many_threads_and_recursion_and_longjmp(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
     """Each thread's calls are its own; those that a longjmp left have no result."""
     threads, each = 64, 2000 if soak else 50
-    config(tmp_path, "work", syscalls=("getppid",))
+    config(tmp_path, "work", syscalls=("getppid",), record="both")
     done, calls = traced(tmp_path, compile_c("torture_threads.c", "-pthread"), threads, each)
     entered, returned = numbers(done.stdout)
     work = [call for call in calls if call["func"] == "work"]
