@@ -43,8 +43,10 @@ lint: $(VENV)/.wheel $(VENV)/.dev
 	cd .lint && $(abspath $(BIN))/mypy --config-file ../pyproject.toml --strict -p wc_intercept
 	@echo "$(CC): every C file with -Wall -Wextra -Werror"
 	@set -e; shim="$$($(BIN)/python -c 'from wc_intercept.generator.toolchain import COMPILE; print(*COMPILE)')"; \
-	for source in $$(find runtime -name '*.c'); do \
+	for source in $$(find runtime/shim -name '*.c'); do \
 	    $(CC) $$shim -Werror -Iruntime/include -Iruntime/shim -c $$source -o /dev/null; done
+	@set -e; for source in $$(find runtime/tracer -name '*.c'); do \
+	    $(CC) $(FLAGS) -fno-strict-aliasing -Iruntime/include -Iruntime/tracer -c $$source -o /dev/null; done
 	@set -e; for source in $$(find consumer tests/c examples benchmarks -name '*.c'); do \
 	    $(CC) $(FLAGS) $$(sed -n 's|.*lint-flags: \(.*\)\*/.*|\1|p' $$source) -Iruntime/include \
 	        -c $$source -o /dev/null; done
