@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +18,7 @@ from wc_intercept.generator.manifest import Names
 from . import columns
 from .columns import Array
 from .errnos import signal_name
-from .words import Words, flags, mode_word, signal_set_word
+from .words import Words, escaped, flags, mode_word, signal_set_word
 
 _POLL = flags(
     Names("flags", [(name, getattr(select, name), 0) for name in ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP",
@@ -180,6 +181,31 @@ def _byte_sets(column: columns.Column, _: Array) -> list[str] | None:
     return ["[" + " ".join(str(bit) for bit in range(word.bit_length()) if word >> bit & 1) + "]" for word in words]
 
 
+_ENTRY = struct.Struct("<QqHB")
+_ENTRY_TYPES = {0: "UNKNOWN", 1: "FIFO", 2: "CHR", 4: "DIR", 6: "BLK", 8: "REG", 10: "LNK", 12: "SOCK", 14: "WHT"}
+
+
+def _directory_entries(column: columns.Column, _: Array) -> list[str] | None:
+    """The entries that are there as a whole: getdents64's buffer is kept up to a limit."""
+    if not isinstance(column, columns.Text):
+        return None
+    cut = column.cut.tolist() if column.cut is not None else [False] * len(column.items)
+    return [_entries(item.encode("latin-1"), more) for item, more in zip(column.items, cut, strict=True)]
+
+
+def _entries(data: bytes, more: bool) -> str:
+    told, at = [], 0
+    while at + _ENTRY.size < len(data):
+        inode, _, length, kind = _ENTRY.unpack_from(data, at)
+        name, end, _ = data[at + _ENTRY.size : at + max(length, _ENTRY.size + 1)].partition(b"\0")
+        if not end or length <= _ENTRY.size:
+            break
+        shown = f"DT_{_ENTRY_TYPES[kind]}" if kind in _ENTRY_TYPES else str(kind)
+        told.append(f'{{d_ino={inode}, d_type={shown}, d_name="{escaped(name.decode("latin-1"))}", ...}}')
+        at += length
+    return "[" + ", ".join([*told, "..."] if more or at < len(data) else told) + "]"
+
+
 _UTIMES = {0x3FFFFFFF: "UTIME_NOW", 0x3FFFFFFE: "UTIME_OMIT"}
 
 
@@ -217,8 +243,11 @@ PARAMETERS: dict[str, Callable[[columns.Column, Array], list[str] | None]] = {
     "wstatus": _statuses,
     "stat_loc": _statuses,
     "cpuset": _byte_sets,
-    "mask": _byte_sets,
-    "datap": _capabilities,
     "times": _file_times,
+    "sched_getaffinity.mask": _byte_sets,
+    "sched_setaffinity.mask": _byte_sets,
+    "capget.datap": _capabilities,
+    "capset.datap": _capabilities,
+    "getdents64.dirp": _directory_entries,
 }
-"""What a pointer parameter of that name leads to, and the pointers themselves."""
+"""What a pointer parameter of that name (of any function, or of one) leads to, and the pointers themselves."""

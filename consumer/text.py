@@ -154,7 +154,7 @@ class TextLines:
             cells = self._cells.numbers(column.data, column.type, "word" if word else field.role, field.names)
             follow = self._descriptors is not None and field.role in ("fd", "dirfd")
             return self._descriptors.cells(batch, column.data, cells) if self._descriptors and follow else cells
-        return self._cells.parameter(field.name, column)
+        return self._cells.parameter(batch.symbol.name, field.name, column)
 
     def _hidden(self, batch: Batch) -> frozenset[str]:
         """Return the parameters that only the called alias has: __printf_chk's flag, when shown as printf."""

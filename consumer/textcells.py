@@ -126,9 +126,9 @@ class TextCells:
         items, ends = [str(cell) for cell in self.cells(column.items)], column.ends
         return ["[" + _listed(items[a:b]) + "]" for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
-    def parameter(self, name: str, column: Column) -> Cells:
+    def parameter(self, function: str, name: str, column: Column) -> Cells:
         """Return an argument's cells, in the idiom of its name if there is one."""
-        idiom = PARAMETERS.get(name)
+        idiom = PARAMETERS.get(f"{function}.{name}") or PARAMETERS.get(name)
         if idiom is None or not isinstance(column, columns.Pointed):
             return self.cells(column)
         return self._pointed(column, idiom(column.value, column.pointer[column.state == columns.VALUE]))
