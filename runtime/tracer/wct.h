@@ -112,6 +112,7 @@ struct wct_process {
         bool watched;       /* some system call of the plan is shown here */
         bool every;         /* PTRACE_SYSCALL always: no filter stops for them */
         bool reported;      /* wc-run asked for it by its pid: it is told its end */
+        uint64_t image;     /* tells this executed image from all others; children have it until they exec */
         uint64_t handled;   /* signals that a handler was seen to run for */
 };
 
@@ -160,7 +161,6 @@ struct wct_tracee {
         bool held;         /* stopped until wct_unhold, or wct_detach_all, is through */
         bool group_stop;   /* stopped with its whole process by a signal */
         int first_status;  /* a child that stopped before its parent's event */
-        pid_t origin;      /* of such a child: who made it, by /proc */
 };
 
 struct wct_tracee *wct_tracee_find(pid_t tid);

@@ -257,6 +257,7 @@ wct_attach(pid_t pid, char *why, size_t room)
         struct wct_process *process = wct_process_add(pid, (pid_t)wct_status_of(pid, "PPid:", 10));
         process->launched = process->attached = process->reported = true;
         process->coverage = wct_image_coverage(pid);
+        process->image = wct_image_key(pid);
         wct_process_judge(process);
         while (seize_new(pid, process, &error) != 0) /* A2 */
                 continue;

@@ -76,6 +76,19 @@ environment_has_shim(pid_t pid)
         return has;
 }
 
+uint64_t
+wct_image_key(pid_t pid)
+{
+        uint64_t words[128], key = 0xcbf29ce484222325u; /* FNV-1a, by words */
+        const int fd = open_of(pid, "auxv");
+        const ssize_t size = fd < 0 ? 0 : read(fd, words, sizeof words);
+        for (size_t i = 0; size > 0 && i < (size_t)size / sizeof *words; i++)
+                key = (key ^ words[i]) * 0x100000001b3u;
+        if (fd >= 0)
+                close(fd);
+        return key;
+}
+
 /* AT_SECURE: ld.so takes no LD_PRELOAD then. */
 static bool
 is_secure(pid_t pid)

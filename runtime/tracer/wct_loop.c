@@ -104,10 +104,10 @@ wct_next_event(struct wct_event *event)
                         if (queue_take(event))
                                 return true;
                 }
-                event->tid = waitpid(-1, &event->status, WAIT);
+                event->tid = wct_orphans != 0 ? wct_orphans_wait(&event->status, WAIT) : waitpid(-1, &event->status, WAIT);
                 if (event->tid > 0)
                         return true;
-                if (errno == ECHILD && wct_tracees() != 0)
+                if (event->tid < 0 && errno == ECHILD && wct_tracees() != 0)
                         wct_each_tracee(forget, NULL);
         }
 }

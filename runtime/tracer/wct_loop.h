@@ -16,7 +16,8 @@ bool wct_commands(bool wait);
 void wct_tracee_adopt(struct wct_tracee *tracee, struct wct_process *process); /* a child whose parent's event has come */
 void wct_tracee_rename(struct wct_tracee *tracee, pid_t tid);                  /* it is the leader now, by an exec */
 void wct_process_drop(struct wct_process *process);                             /* one that never had a thread */
-extern uint32_t wct_orphans; /* tracees without a process: their parents' events have not come */
+extern uint32_t wct_orphans;      /* tracees without a process: their parents' events have not come */
+extern uint32_t wct_orphans_seen; /* ever */
 
 /* wct_loop.c */
 /*
@@ -37,6 +38,13 @@ void wct_syscall_finish(struct wct_tracee *tracee, int64_t result); /* the inner
 void wct_process_judge(struct wct_process *process); /* what of it is shown, by its coverage */
 void wct_first_stop(struct wct_tracee *tracee, int status);
 void wct_let_go(struct wct_tracee *tracee); /* one stopped thread: detached and forgotten */
+
+struct wct_process *wct_process_born(const struct wct_process *parent, pid_t pid, bool shares);
+
+/* wct_orphan.c: children whose parents' events have not come. */
+void wct_process_bury(struct wct_process *process); /* the last of its threads has ended: it is remembered for its children */
+void wct_orphans_review(void);                      /* a child has stopped, or a process has ended: who is nobody's child now? */
+pid_t wct_orphans_wait(int *status, int options);   /* waitpid while there are such; 0: one has been taken in instead */
 
 /* A line of /proc/TID/status: the number behind `key` ("TracerPid:"), in `base`; -1 when there is none. wct_attach.c. */
 long long wct_status_of(pid_t tid, const char *key, int base);

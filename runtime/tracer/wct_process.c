@@ -2,7 +2,7 @@
  * wct_process.c: fork, vfork, clone, exec, exit: whose child a new thread is, and what of a process is shown.
  *
  * Called by wct_loop.c; wct_process_judge by wct_attach.c too.  Rules:
- *   P1  a child's first stop and its parent's event come in either order
+ *   P1  a child's first stop and its parent's event come in either order (wct_orphan.c: or the event not at all)
  *   P2  an exec by a thread makes it the leader: the event comes under the leader's number and says the thread's former one
  *   P3  a child in its parent's memory (vfork) keeps the parent's breakpoints until it execs, whatever is shown of it
  *   P4  a process whose system calls stop by a filter cannot be let go, since they would fail without a tracer: it is
@@ -66,8 +66,8 @@ is_same_memory(struct wct_tracee *parent, int event)
         }
 }
 
-static struct wct_process *
-process_born(const struct wct_process *parent, pid_t pid, bool shares)
+struct wct_process *
+wct_process_born(const struct wct_process *parent, pid_t pid, bool shares)
 {
         struct wct_process *child = wct_process_add(pid, parent->pid);
         child->coverage = parent->coverage;
@@ -76,6 +76,7 @@ process_born(const struct wct_process *parent, pid_t pid, bool shares)
         child->filtered = parent->filtered;
         child->ignored = parent->ignored || wct_session.follow == WCI_FOLLOW_NONE;
         child->handled = parent->handled;
+        child->image = parent->image;
         child->forked = true;
         child->shares = shares;
         if (child->ignored)
@@ -102,7 +103,7 @@ process_of_child(struct wct_tracee *parent, pid_t child, int event)
         if (event == PTRACE_EVENT_CLONE && is_thread_of(process, child))
                 return process;
         const bool shares = process->space != NULL && is_same_memory(parent, event);
-        return process_born(process, child, shares);
+        return wct_process_born(process, child, shares);
 }
 
 void
@@ -144,9 +145,8 @@ wct_first_stop(struct wct_tracee *tracee, int status)
 {
         struct wct_process *process = tracee->process;
         if (process == NULL) { /* P1 */
-                if (tracee->first_status == 0)
-                        tracee->origin = (pid_t)wct_status_of(tracee->tid, "PPid:", 10);
                 tracee->first_status = status;
+                wct_orphans_review();
                 return;
         }
         tracee->first_status = 0;
@@ -222,6 +222,7 @@ image_begin(struct wct_tracee *tracee)
 {
         struct wct_process *process = tracee->process;
         process->launched = true;
+        process->image = wct_image_key(process->pid);
         if (process->ignored || wct_session.over)
                 process->coverage = WCT_EVENTS_ONLY;
         else
@@ -264,25 +265,12 @@ wct_on_exec(pid_t pid, pid_t former)
 
 /* --- ends ----------------------------------------------------------------------------------------------------------------- */
 
-/* A child of a process that has been killed before its event could be told: nobody will tell who it is. */
-static void
-adopt_orphan(struct wct_tracee *tracee, void *context)
-{
-        struct wct_process *parent = context;
-        if (tracee->process != NULL || tracee->origin != parent->pid)
-                return;
-        const int status = tracee->first_status;
-        wct_tracee_adopt(tracee, is_thread_of(parent, tracee->tid) ? parent : process_born(parent, tracee->tid, false));
-        wct_first_stop(tracee, status);
-}
-
 void
 wct_on_exit(struct wct_tracee *tracee, int status)
 {
         struct wct_process *process = tracee->process;
-        if (process != NULL && process->threads == 1 && wct_orphans != 0)
-                wct_each_tracee(adopt_orphan, process);
         if (process != NULL && process->reported && tracee->tid == process->pid)
                 wct_tell("exit %d %d", tracee->tid, status);
         wct_tracee_remove(tracee);
+        wct_orphans_review();
 }

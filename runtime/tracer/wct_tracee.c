@@ -16,7 +16,7 @@
 static struct wct_tracee *bucket[BUCKETS];
 static struct wct_process *processes;
 static uint32_t count;
-uint32_t wct_orphans;
+uint32_t wct_orphans, wct_orphans_seen;
 
 /* The tracer cannot do its work without its own memory; what it launched ends with it. */
 static void *
@@ -83,7 +83,7 @@ wct_tracee_add(pid_t tid, struct wct_process *process)
         if (process != NULL)
                 process->threads++;
         else
-                wct_orphans++;
+                wct_orphans++, wct_orphans_seen++;
         link_in(tracee, tid);
         count++;
         return tracee;
@@ -111,11 +111,7 @@ wct_process_drop(struct wct_process *process)
         while (*place != process)
                 place = &(*place)->next;
         *place = process->next;
-        if (process->space != NULL)
-                wct_space_release(process->space);
-        if (process->segment != NULL)
-                wct_segment_release(process->segment);
-        free(process);
+        wct_process_bury(process);
 }
 
 static void
