@@ -347,6 +347,13 @@ def test_plans_with_bytes_changed_are_refused_or_harmless(run: Callable[..., Run
     assert 100 < int(done.stdout) < 2900
 
 
+def test_hostile_formats_end_their_parsing(run: Callable[..., Run]) -> None:
+    reading = run(*SANITIZED)
+    found = reading.events("formats", 4000)
+    assert 4000 == len(found)
+    assert any(each["..."] for each in args(found))
+
+
 @pytest.mark.parametrize("size", [0, 8, 71, 72, 73, 500])
 def test_a_plan_that_is_cut_short_is_refused(compile_c: Callable[..., Path], tmp_path: Path, size: int) -> None:
     driver, plan = driver_of(compile_c), tmp_path / "plan"

@@ -425,6 +425,31 @@ fuzz(long many)
         printf("%ld\n", good);
 }
 
+/* Formats that nobody would write, with arguments that lead anywhere. */
+static void
+formats(long many)
+{
+        static const char letters[] = "%%%%dsfgLlhzq*.$0159-+#[]^cnpxX aS";
+        static uint64_t stack[64];
+        char text[300], *end = page_end();
+        const uint64_t words[] = {0, 1, 16, WORD(text), WORD(end - 3), WORD(stack), UINT64_MAX};
+        for (long i = 0; i < many; i++) {
+                const int length = rand() % (int)sizeof text;
+                for (int k = 0; k < length; k++)
+                        text[k] = letters[rand() % (int)(sizeof letters - 1)];
+                text[length] = '\0';
+                for (int k = 0; k < 64; k++)
+                        stack[k] = words[rand() % 7];
+                /* Both functions take the format second. */
+                const uint64_t registers[6] = {stack[0], WORD(text), stack[1], stack[2], stack[3], stack[4]};
+                const struct wct_site site = {.tracee = &here, .registers = registers, .sp = WORD(stack) - 8, .result = rand() % 6};
+                struct wct_call *call = memset(&here.calls[here.depth++], 0, sizeof *call);
+                wct_call_enter(call, symbol_of(i % 2 ? "print" : "scan"), &site);
+                wct_call_exit(call, &site);
+                here.depth--;
+        }
+}
+
 /* Nanoseconds of processor time that one call costs, on standard output: without and with a text. */
 static void
 speed(long many)
@@ -666,7 +691,7 @@ static const struct {
     {"system_calls", system_calls}, {"texts", texts}, {"buffers", buffers}, {"lists", lists}, {"too_much", too_much},
     {"modes", modes}, {"changed", changed}, {"laps", laps}, {"plain", plain}, {"threads", threads}, {"crowd", crowd},
     {"images", images}, {"speed", speed}, {"writes", writes}, {"traced", traced},
-    {"fuzz", fuzz}, {"execs", execs},
+    {"fuzz", fuzz}, {"execs", execs}, {"formats", formats},
 };
 
 int
