@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import document
 import pytest
 from conftest import Run
 from said import Said, Struct, differences, number, parse
@@ -135,3 +136,8 @@ def test_a_difference_is_seen() -> None:
 def _unlike(ours: str, theirs: str) -> list[str]:
     pairs = zip(parse(ours).arguments, parse(theirs).arguments, strict=True)
     return [line for a, b in pairs for line in differences(a, b, "")]
+
+
+def test_the_document_prints_what_it_shows(tmp_path: Path) -> None:
+    complaints = document.run(Path(__file__).parent.parent / "docs" / "system-calls.md", tmp_path)
+    assert [] == complaints, "\n".join(complaints)
