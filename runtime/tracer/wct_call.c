@@ -71,7 +71,7 @@ control_seen(struct wci_ring *ring, uint64_t word, const struct wct_symbol *symb
         wct_ring_commit(&record);
 }
 
-/* --- the in-flight stack ------------------------------------------------------------------------------------------------ */
+/* --- the in-flight stack ------------------------------------------------------------------------------------------ */
 
 /* Above the innermost call of this thread that is noted there. */
 static uint32_t
@@ -108,7 +108,7 @@ inside_note(struct wci_ring *ring, struct wct_call *call)
         __atomic_store_n(&ring->depth, call->place + 1, __ATOMIC_RELEASE);
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 static void
 caller_store(const struct wct_call *call, uint8_t *record)
@@ -157,7 +157,7 @@ enter_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site 
                 ring->depth = call->place;
 }
 
-/* --- functions that replace the program -------------------------------------------------------------------------------- */
+/* --- functions that replace the program --------------------------------------------------------------------------- */
 
 /* One whose EXEC record counts. A handler's answer in its place runs nothing. */
 static bool
@@ -222,7 +222,7 @@ before_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site
                 exec_write(call, ring, site);
 }
 
-/* --- enter ------------------------------------------------------------------------------------------------------------------ */
+/* --- enter -------------------------------------------------------------------------------------------------------- */
 
 /* What the call is, from the registers as they are: values, captures, and its beginning. False: no memory for it. */
 static bool
@@ -289,7 +289,7 @@ wct_call_changed(struct wct_call *call, const struct wct_site *site)
         before_write(call, site->tracee->ring, site);
 }
 
-/* --- exit -------------------------------------------------------------------------------------------------------------------- */
+/* --- exit --------------------------------------------------------------------------------------------------------- */
 
 void
 wct_call_returned(struct wct_call *call)

@@ -14,7 +14,7 @@
 
 #define TEXT_WINDOW 128u /* bytes of a text read at first */
 
-/* --- one capture --------------------------------------------------------------------------------------------------------------- */
+/* --- one capture -------------------------------------------------------------------------------------------------- */
 
 struct capture {
         const struct wct_argument *argument;
@@ -120,7 +120,7 @@ capture_measure(struct work *work, struct capture *capture)
         capture->most = (uint32_t)wct_smaller(whole, capture->limit);
 }
 
-/* --- texts and buffers -------------------------------------------------------------------------------------------------------------- */
+/* --- texts and buffers -------------------------------------------------------------------------------------------- */
 
 /* The next stretch of a capture: of a text a window, to the end of its page. */
 static uint32_t
@@ -212,7 +212,7 @@ captures_read(struct work *work)
         }
 }
 
-/* --- argv, envp ------------------------------------------------------------------------------------------------------------------------- */
+/* --- argv, envp --------------------------------------------------------------------------------------------------- */
 
 /* The addresses up to the NULL that ends them; returns how many, at most one more than are kept. */
 static uint32_t
@@ -258,7 +258,8 @@ texts_capture(struct work *work, struct capture *capture)
         piece->at = work->kept->used;
         for (uint32_t i = 0; i < count; i++) {
                 const uint64_t page = WCT_PAGE - (addresses[i] & (WCT_PAGE - 1));
-                fetches[i] = (struct wct_fetch){texts + i * WCT_TEXTS_ROOM, addresses[i], (uint32_t)wct_smaller(limit, page), 0};
+                const uint32_t size = (uint32_t)wct_smaller(limit, page);
+                fetches[i] = (struct wct_fetch){texts + i * WCT_TEXTS_ROOM, addresses[i], size, 0};
         }
         wct_read_many(tid, fetches, count);
         for (uint32_t i = 0; i < count; i++) {
@@ -275,7 +276,7 @@ texts_capture(struct work *work, struct capture *capture)
         work->kept->used += piece->length;
 }
 
-/* --- printf, scanf --------------------------------------------------------------------------------------------------------------------------- */
+/* --- printf, scanf ------------------------------------------------------------------------------------------------ */
 
 /* The format: from what has been captured of it when that is all of it, else from the tracee. */
 static bool
@@ -365,7 +366,7 @@ variadic_capture(struct work *work, struct capture *capture)
                 printf_exit(work, capture);
 }
 
-/* --- all of a call's ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- all of a call's ---------------------------------------------------------------------------------------------- */
 
 static void
 work_collect(struct work *work)

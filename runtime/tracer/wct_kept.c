@@ -58,7 +58,7 @@ wct_kept_room(struct wct_kept **kept, uint32_t size)
         return true;
 }
 
-/* --- into the record ---------------------------------------------------------------------------------------------------- */
+/* --- into the record ---------------------------------------------------------------------------------------------- */
 
 /* What the record says of an argument: as it is after the call, where it was to be looked at then. */
 static struct wct_piece *

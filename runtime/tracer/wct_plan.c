@@ -28,7 +28,7 @@ static const struct wct_symbol *numbers[NUMBERS]; /* by system call */
 static uint32_t *buckets, *following;            /* by hash of the name: index of a symbol, NOBODY; by symbol: the next */
 static uint32_t bucket_mask;
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static char *
 file_read(const char *path, size_t *size)
@@ -54,7 +54,7 @@ file_read(const char *path, size_t *size)
         return bytes;
 }
 
-/* --- checking ------------------------------------------------------------------------------------------------------- */
+/* --- checking ----------------------------------------------------------------------------------------------------- */
 
 static bool
 part_is_inside(const struct wct_plan_head *head, uint32_t at, uint64_t count, uint64_t size)
@@ -217,7 +217,7 @@ contents_refuse(void)
         return NULL;
 }
 
-/* --- looking up ----------------------------------------------------------------------------------------------------- */
+/* --- looking up --------------------------------------------------------------------------------------------------- */
 
 static uint32_t
 name_hash(const char *name)
@@ -240,8 +240,9 @@ facts_add(struct wct_facts *all, const struct wct_argument *argument)
                 all->wide_words = (uint8_t)(all->wide_words + words - 1);
         all->vector |= is_value && argument->where == WCT_IN_VECTOR;
         all->conditional |= is_value && argument->blob == 0 && argument->condition != 0;
-        all->at_entry |= variadic || (argument->blob != 0 && (argument->when == WCT_AT_ENTRY || argument->when == WCT_AT_BOTH));
-        all->at_exit |= variadic || (argument->blob != 0 && argument->when != WCT_AT_ENTRY);
+        const bool kept = argument->blob != 0;
+        all->at_entry |= variadic || (kept && (argument->when == WCT_AT_ENTRY || argument->when == WCT_AT_BOTH));
+        all->at_exit |= variadic || (kept && argument->when != WCT_AT_ENTRY);
         all->keeps |= all->at_entry || all->wide_words != 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * wct_record.h: what the files that make records share with each other: wct_plan.c, wct_segment.c, wct_ring.c, wct_call.c,
- * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c. wct_return.c asks what a result is; nobody else includes it.
+ * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c.
+ * wct_return.c asks what a result is; nobody else includes it.
  */
 #ifndef WCT_RECORD_H
 #define WCT_RECORD_H
@@ -22,7 +23,7 @@ wct_smaller(uint64_t a, uint64_t b)
         return a < b ? a : b;
 }
 
-/* --- the plan: what is known of a symbol beforehand (wct_plan.c) ------------------------------------------------------- */
+/* --- the plan: what is known of a symbol beforehand (wct_plan.c) -------------------------------------------------- */
 
 struct wct_facts {
         uint16_t stack_words; /* that its arguments take above the return address */
@@ -42,7 +43,7 @@ wct_words(const struct wct_argument *argument)
 }
 const struct wct_facts *wct_facts(const struct wct_symbol *symbol);
 
-/* --- several pieces of a tracee's memory in one system call (wct_memory.c) ---------------------------------------------- */
+/* --- several pieces of a tracee's memory in one system call (wct_memory.c) ---------------------------------------- */
 
 struct wct_fetch {
         void *into;
@@ -53,7 +54,7 @@ struct wct_fetch {
 #define WCT_MOST_FETCHES 72u
 void wct_read_many(pid_t tid, struct wct_fetch *fetches, uint32_t count);
 
-/* --- rings (wct_ring.c): see the life of a cell in wc_abi.h -------------------------------------------------------------- */
+/* --- rings (wct_ring.c): see the life of a cell in wc_abi.h ------------------------------------------------------- */
 
 #define WCT_UNCOUNTED 0x80000000u /* in place of, or added to, a target: losing this record loses no call */
 
@@ -88,7 +89,7 @@ void wct_turn_off(struct wci_ring *ring); /* nobody reads any more */
 struct wci_ring *wct_ring_for_call(struct wct_tracee *tracee, uint32_t target);
 bool wct_ring_is_live(const struct wct_tracee *tracee); /* its ring's segment is still there */
 
-/* --- what is kept of a call (wct_capture.c, wct_value.c) -------------------------------------------------------------------- */
+/* --- what is kept of a call (wct_capture.c, wct_value.c) ---------------------------------------------------------- */
 
 struct wct_piece {
         uint32_t at; /* in wct_kept.bytes */
@@ -126,7 +127,7 @@ void wct_captures_store(const struct wct_symbol *symbol, struct wct_kept *entry,
 /* Copy bytes into a record's cells from cell on; returns the cell behind them. */
 uint32_t wct_piece_store(struct wci_cell *record, uint32_t cell, const uint8_t *from, uint32_t length);
 
-/* --- programs (wct_length.c) --------------------------------------------------------------------------------------------------- */
+/* --- programs (wct_length.c) -------------------------------------------------------------------------------------- */
 
 struct wct_evaluation {
         const struct wct_call *call;
@@ -136,7 +137,7 @@ struct wct_evaluation {
 uint64_t wct_length(const struct wct_evaluation *evaluation, uint32_t program);
 const char *wct_length_refuse(const struct wct_symbol *symbol, uint32_t program); /* NULL, or what is wrong with it */
 
-/* --- printf's and scanf's arguments (wct_variadic.c) ------------------------------------------------------------------------------ */
+/* --- printf's and scanf's arguments (wct_variadic.c) -------------------------------------------------------------- */
 
 /* Where the next variadic argument is. Kept from entry to exit for scanf. */
 struct wct_source {

@@ -44,7 +44,7 @@ wct_ring_cells(struct wci_ring *ring)
         return (struct wci_cell *)(void *)((char *)ring + offset);
 }
 
-/* --- waiting for the consumer ----------------------------------------------------------------------------------------- */
+/* --- waiting for the consumer ------------------------------------------------------------------------------------- */
 
 static uint64_t
 monotonic_ns(void)
@@ -142,7 +142,7 @@ wait_for_room(struct wci_ring *ring, uint64_t head, uint32_t cells)
         return room;
 }
 
-/* --- losses ------------------------------------------------------------------------------------------------------------------ */
+/* --- losses ------------------------------------------------------------------------------------------------------- */
 
 static void
 tell_later(struct wci_ring *ring)
@@ -186,7 +186,7 @@ tell_lost(struct wci_ring *ring)
         wct_ring_commit(&record);
 }
 
-/* --- room ---------------------------------------------------------------------------------------------------------------------- */
+/* --- room --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t
 first_header(uint32_t symbol, enum wci_kind kind, uint32_t count)
@@ -194,7 +194,7 @@ first_header(uint32_t symbol, enum wci_kind kind, uint32_t count)
         return (uint64_t)symbol << 32 | (uint64_t)kind << 48 | (uint64_t)count << 56;
 }
 
-/* Close the lap: FILLER over what is left of it, then head at the next lap's start. Stamp 0 is never valid: its lap is left out. */
+/* Close the lap: FILLER over what is left of it, then the next lap. Stamp 0 is never valid: its lap is left out. */
 static void
 lap_close(struct wci_ring *ring, uint64_t head)
 {
@@ -228,7 +228,8 @@ make_space(struct wci_ring *ring, uint64_t head, uint32_t target, uint32_t cells
 {
         const uint64_t tail = tail_of(ring);
         const bool drops = target != WCT_UNCOUNTED && (wct_session.words[target & ~WCT_UNCOUNTED] & WCI_WORD_DROP);
-        if (wct_session.control->policy == WCI_BLOCK && !drops && ring->budget_tail != tail && wait_for_room(ring, head, cells))
+        const bool blocks = wct_session.control->policy == WCI_BLOCK && !drops;
+        if (blocks && ring->budget_tail != tail && wait_for_room(ring, head, cells))
                 return true;
         if (ring->pending_lost % 4096 == 0)
                 consumer_is_dead(monotonic_ns());
@@ -255,7 +256,8 @@ make_room(struct wci_ring *ring, uint32_t target, uint32_t cells)
                 const uint32_t rest = ring->capacity - index;
                 if (!fits(ring, head, rest, slack) && !make_space(ring, head, target, rest))
                         return false;
-                if (wct_session.control->policy == WCI_OVERWRITE && (head >> 32) % 16 == 15 && consumer_is_dead(monotonic_ns()))
+                const bool looks = wct_session.control->policy == WCI_OVERWRITE && (head >> 32) % 16 == 15;
+                if (looks && consumer_is_dead(monotonic_ns()))
                         wct_turn_off(ring);
                 lap_close(ring, head);
                 return true;

@@ -45,7 +45,7 @@ struct wct_segment {
 
 static struct wct_segment *segments;
 
-/* --- pages -------------------------------------------------------------------------------------------------------------- */
+/* --- pages -------------------------------------------------------------------------------------------------------- */
 
 /* Linux before 5.14: the kernel adds 0 to a word of each page, which takes the page as a write would (see wci_segment.c). */
 static bool
@@ -70,7 +70,7 @@ wct_populate(void *start, size_t size)
         return false;
 }
 
-/* --- a segment comes and goes --------------------------------------------------------------------------------------------- */
+/* --- a segment comes and goes ------------------------------------------------------------------------------------- */
 
 struct geometry {
         uint64_t stride, first_ring, size;
@@ -203,7 +203,7 @@ wct_segment_release(struct wct_segment *segment)
         free(segment);
 }
 
-/* --- whose a ring is -------------------------------------------------------------------------------------------------------- */
+/* --- whose a ring is ---------------------------------------------------------------------------------------------- */
 
 static struct wci_ring *
 ring_at(const struct wct_segment *segment, uint32_t index)

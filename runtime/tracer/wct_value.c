@@ -137,7 +137,7 @@ wct_values_store(const struct wct_call *call, uint8_t *record)
         }
 }
 
-/* --- the result --------------------------------------------------------------------------------------------------------- */
+/* --- the result --------------------------------------------------------------------------------------------------- */
 
 /* A float as a double, bit by bit: no signaling NaN is quieted. */
 static uint64_t

@@ -26,7 +26,7 @@
 
 #include "wct.h"
 
-/* --- what the rest of the tracer would offer ---------------------------------------------------------------------------- */
+/* --- what the rest of the tracer would offer ---------------------------------------------------------------------- */
 
 struct wct_session wct_session;
 static bool handled;
@@ -85,7 +85,7 @@ session_open(const char *path)
                 die(why);
 }
 
-/* --- a thread, and its calls ------------------------------------------------------------------------------------------------- */
+/* --- a thread, and its calls -------------------------------------------------------------------------------------- */
 
 static struct wct_process self;
 static struct wct_tracee here;
@@ -109,7 +109,8 @@ symbol_of(const char *name)
 static struct wct_call *
 enter(struct wct_tracee *tracee, const char *name, const uint64_t registers[6])
 {
-        const struct wct_site site = {.tracee = tracee, .registers = registers, .sp = 0x7000 - 16 * tracee->depth, .back = 0x4242};
+        const uint64_t sp = 0x7000 - 16 * tracee->depth;
+        const struct wct_site site = {.tracee = tracee, .registers = registers, .sp = sp, .back = 0x4242};
         struct wct_call *call = memset(&tracee->calls[tracee->depth++], 0, sizeof *call);
         wct_call_enter(call, symbol_of(name), &site);
         return call;
@@ -150,7 +151,7 @@ ending_at(char *end, const char *text)
         return memcpy(end - strlen(text), text, strlen(text));
 }
 
-/* --- scenarios ------------------------------------------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------------------------------------- */
 
 static void
 system_calls(long many)
@@ -315,7 +316,8 @@ threads(long many)
 {
         static const uint64_t none[6];
         struct wct_tracee one = tracee_of(&self, 1001), two = tracee_of(&self, 1002), three = tracee_of(&self, 1003);
-        struct wct_process child = {.pid = 2000, .parent = self.pid, .forked = true, .segment = wct_segment_share(self.segment)};
+        struct wct_process child = {.pid = 2000, .parent = self.pid, .forked = true};
+        child.segment = wct_segment_share(self.segment);
         struct wct_tracee four = tracee_of(&child, 2000);
         (void)many;
         enter(&one, "plain", none);
@@ -402,7 +404,8 @@ fuzz(long many)
                 memcpy(changed_bytes, bytes, size);
                 for (int changes = 1 + rand() % 3; changes > 0; changes--)
                         changed_bytes[rand() % size] = (unsigned char)(rand() % 3 ? rand() : rand() % 9);
-                if (pwrite(file, changed_bytes, size, 0) != (ssize_t)size || ftruncate(file, (off_t)(i % 16 ? size : size / 2)) != 0)
+                const off_t cut = (off_t)(i % 16 ? size : size / 2);
+                if (pwrite(file, changed_bytes, size, 0) != (ssize_t)size || ftruncate(file, cut) != 0)
                         die("memfd");
                 if (wct_plan_open(path) != NULL)
                         continue;
@@ -442,7 +445,8 @@ formats(long many)
                         stack[k] = words[rand() % 7];
                 /* Both functions take the format second. */
                 const uint64_t registers[6] = {stack[0], WORD(text), stack[1], stack[2], stack[3], stack[4]};
-                const struct wct_site site = {.tracee = &here, .registers = registers, .sp = WORD(stack) - 8, .result = rand() % 6};
+                const uint64_t sp = WORD(stack) - 8;
+                const struct wct_site site = {.tracee = &here, .registers = registers, .sp = sp, .result = rand() % 6};
                 struct wct_call *call = memset(&here.calls[here.depth++], 0, sizeof *call);
                 wct_call_enter(call, symbol_of(i % 2 ? "print" : "scan"), &site);
                 wct_call_exit(call, &site);
@@ -498,7 +502,7 @@ writes(long many)
                 die("writes");
 }
 
-/* --- a real child: functions that begin with a breakpoint ---------------------------------------------------------------------- */
+/* --- a real child: functions that begin with a breakpoint --------------------------------------------------------- */
 
 struct pair {
         long first, second;
@@ -521,8 +525,8 @@ struct point {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wreturn-type"
-TRACED(double, mixed, (int a, double b, float c, long double d, struct triple t, struct pair p, struct point q, long e, long f, int g,
-                       _Bool h))
+TRACED(double, mixed, (int a, double b, float c, long double d, struct triple t, struct pair p, struct point q, long e,
+                       long f, int g, _Bool h))
 {
         return b + (double)c;
 }
@@ -646,7 +650,8 @@ breakpoint_hit(struct wct_tracee *tracee, uint64_t *back, unsigned char *instead
                 const uint64_t registers[6] = {regs->rdi, regs->rsi, regs->rdx, regs->rcx, regs->r8, regs->r9};
                 wct_read(tracee->tid, back, regs->rsp, sizeof *back);
                 const struct wct_site site = {.tracee = tracee, .registers = registers, .sp = regs->rsp, .back = *back};
-                wct_call_enter(memset(&tracee->calls[tracee->depth++], 0, sizeof(struct wct_call)), symbol_of(functions[i].name), &site);
+                struct wct_call *call = memset(&tracee->calls[tracee->depth++], 0, sizeof *call);
+                wct_call_enter(call, symbol_of(functions[i].name), &site);
                 wct_read(tracee->tid, instead, *back, 1);
                 return wct_write(tracee->tid, *back, "\xcc", 1);
         }
@@ -665,7 +670,8 @@ traced(long many)
                 child_calls();
         if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
                 exit(77);
-        struct wct_process process = {.pid = child, .parent = self.pid, .forked = true, .segment = wct_segment_share(self.segment)};
+        struct wct_process process = {.pid = child, .parent = self.pid, .forked = true};
+        process.segment = wct_segment_share(self.segment);
         struct wct_tracee tracee = tracee_of(&process, child);
         for (;;) {
                 ptrace(PTRACE_CONT, child, NULL, NULL);
