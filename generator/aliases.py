@@ -57,8 +57,11 @@ class Aliases:
         self._table = table
         self.exports: dict[str, Export] = {}
         """By name; where two libraries export one name, the first one's."""
+        self.several: set[str] = set()
+        """Names that more than one library exports, each with code of its own (ldexp: libc and libm)."""
         self._library: dict[str, Library] = {}
         for library in libraries:
+            self.several |= self.exports.keys() & library.exports.keys()
             for name, export in library.exports.items():
                 if name not in self.exports and (name.isidentifier() or library.soname == PROGRAM):
                     self.exports[name] = export

@@ -218,8 +218,13 @@ class _Planner:
 
     def _traced(self, found: _Found) -> Iterator[Traced]:
         func = found.chosen.func
-        internal = func is not None and func.internal
-        yield from traced_functions(found.chosen.name, found.wrappers, self._aliases.exports, internal=internal)
+        yield from traced_functions(
+            found.chosen.name,
+            found.wrappers,
+            self._aliases.exports,
+            self._aliases.several,
+            internal=func is not None and func.internal,
+        )
 
     def _internal_beside(self, found: Iterable[_Found]) -> Iterator[_Found]:
         """Yield what the shim wraps for its own sake although the tracer records it."""

@@ -71,7 +71,7 @@ def traced_layout(traced: Traced, target: TargetPlan, structs: Structs) -> Layou
     wrapper = traced.wrapper
     made = build(_returning(traced), target, structs, optional_words(wrapper), bool(_format(wrapper)))
     symbol = msgspec.structs.replace(
-        made.symbol, library=traced.library if traced.number < 0 else "", engine="ptrace", shared=traced.shared,
+        made.symbol, library=traced.library or wrapper.library, engine="ptrace", shared=traced.shared,
         returns=traced.returns and made.symbol.returns,
     )  # fmt: skip
     return replace(made, symbol=symbol)

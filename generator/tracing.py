@@ -7,7 +7,7 @@ as six integer registers; of the program's own, a pointer to char is taken for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from .ctype import arithmetic
@@ -26,9 +26,17 @@ def untyped(symbol: str) -> Function:
 
 
 def traced_functions(
-    name: str, wrappers: Sequence[Wrapper], exports: Mapping[str, Export], *, internal: bool = False
+    name: str,
+    wrappers: Sequence[Wrapper],
+    exports: Mapping[str, Export],
+    several: Collection[str] = (),
+    *,
+    internal: bool = False,
 ) -> Iterator[Traced]:
-    """Yield the symbols of the target *name*, whose names *wrappers* are, as *exports* say where they stand."""
+    """Yield the symbols of the target *name*, whose names *wrappers* are, as *exports* say where they stand.
+
+    What *several* libraries export is looked for in all of them: a program may be bound to any.
+    """
     groups: dict[tuple[str, int], list[Wrapper]] = {}
     for i, wrapper in enumerate(wrappers):
         export = exports.get(wrapper.symbol)
@@ -42,7 +50,7 @@ def traced_functions(
             chosen = replace(chosen, annotation=inferred(function))
         yield Traced(
             chosen,
-            library=library or chosen.library or "*",
+            library="" if chosen.symbol in several else library or chosen.library or "*",
             internal=internal,
             shared=len(group) > 1,
             untyped=function is None,
