@@ -237,7 +237,7 @@ class Run:
         stored = ManifestHead(fields.ABI_VERSION, len(ALL), HASH, len(text)), [one.word for one in ALL], text
         plan = folder / "plan"
         plan.write_bytes(plan_of(ALL))
-        options = {"ring_cells": 4096, "rings": 8, **options}
+        options = {"ring_cells": 4096, "rings": 8, "block_ms": 10_000, **options}
         self.session = SessionDirectory.create(None, stored, SessionOptions(any_filesystem=True, **options), plan)
         self.decoder = Decoder(self.manifest, PlainClock())
         self.reader: Drain | None = None
