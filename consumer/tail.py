@@ -82,8 +82,12 @@ SYSTEM_CALLS: dict[str, dict[str, Given]] = {
 """System call -> parameter -> which calls have it. The numbers are the kernel's, and cannot change."""
 
 
+NAMED = frozenset({"clone"})
+"""Calls whose arguments of this kind bear their names: nobody could tell which of them is there."""
+
+
 def given(batch: Batch) -> dict[int, Array]:
-    """Return position -> (rows,) bool for the arguments that not all calls of *batch* have."""
+    """Return position -> (rows,) bool for the arguments that not all calls of *batch* have, or that bear names."""
     tests = _tests(batch)
     if not tests:
         return {}
@@ -101,7 +105,7 @@ def given(batch: Batch) -> dict[int, Array]:
                 mask = np.asarray(test(values))
             except KeyError:
                 continue  # what would tell is not recorded
-            if not mask.all():
+            if not mask.all() or batch.symbol.name in NAMED:
                 found[i] = mask
     return found
 

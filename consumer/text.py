@@ -25,7 +25,7 @@ from .halves import Halves, Key, Line
 from .idioms import HANDLERS
 from .order import in_order
 from .prefix import Stamp, Stamps, Threads
-from .tail import given
+from .tail import NAMED, given
 from .textcells import Cells, TextCells
 from .values import EVENT_NAMES, REASONS, values
 from .words import Dictionary, Words
@@ -139,7 +139,8 @@ class TextLines:
             cells = self._argument(batch, i, column)
             if i in optional:
                 words = zip(optional[i].tolist(), cells, strict=True)
-                arguments.add([f", {word}" if shown else "" for shown, word in words], separated=True)
+                label = f", {name}=" if batch.symbol.name in NAMED else ", "
+                arguments.add([f"{label}{word}" if shown else "" for shown, word in words], separated=True)
             else:
                 arguments.add(cells, separated=_pointed_varargs(column),
                               nothing=isinstance(column, columns.Nothing))  # fmt: skip

@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from types import MappingProxyType
 
+from .aliases import variant_base
 from .annotations import TABLE, parse_role, split
 from .errors import UserError
 from .headers import Headers
@@ -34,6 +35,7 @@ NO_ORIGIN = "no prototype"
 _LINE = re.compile(r"(?P<name>\w+)\((?P<params>.*)\)\s*->\s*(?P<result>[^:]+?)\s*(?::(?P<role>.*))?")
 _DECLARED = re.compile(r"(?P<type>.*?)(?P<name>[A-Za-z_]\w*)", re.S)
 _UNNAMED = re.compile(r"sys_(\d+)")
+_GIVEN_SIZE = re.compile(r"min\((\w+),sizeof\)")
 _TYPE_WORDS = re.compile(r"\b(?:struct|union|enum)\s+\w+|\b\w+")
 
 
@@ -123,7 +125,7 @@ def stands_for(function: str, platform: Platform | None = None) -> tuple[str, ..
     ``open``: open, openat. Empty when no system call does what the function does.
     """
     known = numbers(platform)
-    plain = function.removeprefix("__")
+    plain = (variant_base(function) or function).removeprefix("__")
     for name in (plain, plain.removesuffix("64"), f"{plain}64", f"rt_{plain}"):
         members = calls.LIBRARY.get(name, (name,) if name in known else ())
         if found := tuple(member for member in members if member in known):
@@ -165,7 +167,8 @@ def _made(name: str, number: int, function: Function | None) -> SystemCall:
         function, annotation = _words(name)
     elif name in lines():
         line = lines()[name]
-        annotation = Annotation(name, tuple((param, role) for param, _, role in line.params), line.role)
+        roles = (_known(role, param.type) for (_, _, role), param in zip(line.params, function.params, strict=True))
+        annotation = Annotation(name, tuple(zip((known for known, _, _ in line.params), roles, strict=True)), line.role)
     else:
         annotation = _of_kernel(TABLE[name])
     sets = tuple(sorted(set_ for set_, members in calls.SETS.items() if name in members))
@@ -177,6 +180,15 @@ def _made(name: str, number: int, function: Function | None) -> SystemCall:
     return SystemCall(
         name, number, function, annotation, returns, name in calls.REPLACING, frozenset(sets), function.origin
     )
+
+
+def _known(role: Role, type_: CType) -> Role:
+    """Return *role* for a struct whose header may not be installed: bytes of a given length are left, or nothing."""
+    complete = type_.pointee is not None and type_.pointee.size
+    if complete or "sizeof" not in role.length:
+        return role
+    match = _GIVEN_SIZE.fullmatch(role.length)
+    return replace(role, length=match[1], element="bytes") if match else Role()
 
 
 def _of_kernel(annotation: Annotation) -> Annotation:

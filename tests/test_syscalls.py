@@ -194,6 +194,26 @@ def test_parameters_stand_in_the_kernels_order(every: dict[str, SystemCall]) -> 
     assert shown == {name: " ".join(n for n, _ in every[name].annotation.params) for name in shown}
 
 
+def test_a_struct_that_no_header_declares_is_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older headers have neither openat2.h nor futex_waitv."""
+    absent = dict.fromkeys(("struct open_how", "struct futex_waitv"), "linux/absent.h")
+    monkeypatch.setattr(calls, "TYPE_HEADERS", {**calls.TYPE_HEADERS, **absent})
+    openat2, waitv, read = describe(["openat2", "futex_waitv", "pread64"])
+    assert ("in", "size", "bytes") == (openat2.annotation.params[2][1].kind, *_length(openat2, 2))
+    assert ("", "") == _length(waitv, 0)
+    assert ("struct open_how *how", None) == (openat2.function.params[2].type.declare("how"), _pointee(openat2, 2))
+    assert ("ret", "") == _length(read, 1)
+
+
+def _length(call: SystemCall, index: int) -> tuple[str, str]:
+    role = call.annotation.params[index][1]
+    return role.length, role.element
+
+
+def _pointee(call: SystemCall, index: int) -> object:
+    return call.function.params[index].type.pointee
+
+
 # --- the manual ------------------------------------------------------------------------------------------------------
 
 KERNEL_WORDS = {"sigsetsize", "sizemask", "pos_h"}
@@ -313,6 +333,8 @@ def test_library_names_stand_for_the_calls_that_do_their_work() -> None:
         "prlimit": ("prlimit64",),
         "read": ("read",),
         "__write": ("write",),
+        "__open64_2": ("open", "openat"),
+        "__xstat": ("stat", "newfstatat", "statx"),
         "_exit": ("exit_group",),
         "waitpid": ("wait4", "waitid"),
         "sigaction": ("rt_sigaction",),

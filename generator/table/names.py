@@ -523,6 +523,7 @@ _flags(
         """
     },
 )
+_enum("futex_bitset", "FUTEX_BITSET_MATCH_ANY")
 _flags(
     "mempolicy",
     "F_STATIC_NODES F_RELATIVE_NODES F_NUMA_BALANCING",
@@ -610,6 +611,7 @@ KERNEL_HEADERS |= {
     "fsopen": "linux/mount.h",
     "fspick": "linux/mount.h",
     "futex": "linux/futex.h",
+    "futex_bitset": "linux/futex.h",
     "get_mempolicy": "linux/mempolicy.h",
     "io_uring_enter": "linux/io_uring.h",
     "io_uring_register": "linux/io_uring.h",

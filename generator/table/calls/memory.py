@@ -15,7 +15,7 @@ migrate_pages(int pid:pid, unsigned long maxnode, const unsigned long *old_nodes
 move_pages(int pid:pid, unsigned long count, void **pages:in[count*8], const int *nodes:in[count*4], int *status:out[count*4], int flags:flags=mbind) -> long
 semctl(int semid, int semnum, int cmd:enum=semctl, unsigned long arg) -> int
 
-futex(uint32_t *uaddr, int futex_op:flags=futex, uint32_t val, const struct timespec *timeout:in if 5-min(1,futex_op&127)-min(1,(futex_op&127)-6)-min(1,(futex_op&127)-9)-min(1,(futex_op&127)-11)-min(1,(futex_op&127)-13), uint32_t *uaddr2, uint32_t val3) -> long
+futex(uint32_t *uaddr, int futex_op:flags=futex, uint32_t val, const struct timespec *timeout:in if 5-min(1,futex_op&127)-min(1,(futex_op&127)-6)-min(1,(futex_op&127)-9)-min(1,(futex_op&127)-11)-min(1,(futex_op&127)-13), uint32_t *uaddr2, uint32_t val3:enum=futex_bitset) -> long
 futex_waitv(struct futex_waitv *waiters:in[nr_futexes*sizeof], unsigned int nr_futexes, unsigned int flags, struct timespec *timeout:in, clockid_t clockid:clockid) -> long
 set_robust_list(struct robust_list_head *head, size_t len:size) -> long
 get_robust_list(int pid:pid, struct robust_list_head **head_ptr:out, size_t *len_ptr:out of size) -> long
