@@ -6,10 +6,10 @@
  * whose it is, and resumes; records go into segments of the session exactly as a shim writes them.
  *
  *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up
- *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments and rings: the writer
+ *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments, and whose each ring is; wct_ring.c
  *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured, recorded
- *   wct_process.c   fork, vfork, clone, exec, exit                    wct_length.c    programs of lengths and conditions
- *   wct_signal.c    signals, group-stops                              wct_variadic.c  printf's and scanf's arguments
+ *   wct_process.c   fork, vfork, clone, exec, exit                    wct_value.c, wct_capture.c, wct_kept.c  what it keeps
+ *   wct_signal.c    signals, group-stops                              wct_length.c, wct_variadic.c  lengths; printf's arguments
  *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
  *   wct_attach.c    -p, detach                                        wct_space.c     modules of an address space, dlopen
  *   wct_pin.c       one processor for both                            wct_elf.c       symbols of a mapped object
