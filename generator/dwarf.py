@@ -19,6 +19,7 @@ from typing import Any
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
+from .manifest import Names
 from .model import CType, Function, Kind, Member, Param, Record
 
 VOID = CType("void @", "void", name="void")
@@ -52,6 +53,8 @@ class DebugInformation:
     def __init__(self, info: Any, origin: str) -> None:
         self._info = info
         self._origin = origin
+        self.names: dict[str, Names] = {}
+        """``enum color`` -> its names, of every enum (and name for it) that a prototype has."""
         self._types: dict[int, CType] = {}
         self._records: dict[str, Record] = {}
         self._units: dict[int, dict[int, Any]] = {}
@@ -138,6 +141,7 @@ class DebugInformation:
             return _base(name, _attribute(entry, "DW_AT_byte_size"), _attribute(entry, "DW_AT_encoding"))
         if tag == "DW_TAG_enumeration_type":
             size = _attribute(entry, "DW_AT_byte_size") or 4
+            self.names.setdefault(f"enum {name}", _enumerators(entry))
             return CType(f"enum {name} @", "int", size, size, self._is_signed(entry), name=f"enum {name}")
         if tag in RECORDS:
             return self._record(entry, depth)
@@ -151,6 +155,8 @@ class DebugInformation:
         if entry.tag == "DW_TAG_const_type":
             return replace(under, const=True)
         if entry.tag == "DW_TAG_typedef" and under.kind != "void":
+            if f"enum {under.name.removeprefix('enum ')}" in self.names:
+                self.names.setdefault(f"enum {_name(entry)}", self.names[f"enum {under.name.removeprefix('enum ')}"])
             return replace(under, name=_name(entry))  # uint8_t is no character's name, and so points to no text
         return under
 
@@ -264,6 +270,11 @@ def _stripped(entry: Any) -> Any:
 def _name(entry: Any) -> str:
     name = _attribute(entry, "DW_AT_name")
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else ""
+
+
+def _enumerators(entry: Any) -> Names:
+    values = ((_name(child), _attribute(child, "DW_AT_const_value")) for child in entry.iter_children())
+    return Names("enum", [(name, value, 0) for name, value in values if name and isinstance(value, int)])
 
 
 def _count(entry: Any) -> int:

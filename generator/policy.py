@@ -11,7 +11,7 @@ Absent on purpose: C, record layouts, reading of files.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -48,6 +48,10 @@ class OwnFunctions(Protocol):
 
     def spelled(self, name: str) -> Sequence[str]:
         """Return the symbols of a C++ name."""
+
+    @property
+    def names(self) -> Mapping[str, Names]:
+        """The enums in its prototypes, as ``enum color``."""
 
 
 def plan(
@@ -202,7 +206,7 @@ class _Planner:
             headers=self._needed_headers(wrappers),
             include_dirs=config.include,
             libraries=tuple(sorted({w.library for w in wrappers} - {"libc.so.6"})),
-            names=_used_names([*wrappers, *(one.wrapper for one in traced)], self._headers),
+            names=self._used_names([*wrappers, *(one.wrapper for one in traced)]),
             coverage=tuple(coverage),
             handlers=config.library_path,
             preload=config.ld_preload,
@@ -223,6 +227,7 @@ class _Planner:
             found.wrappers,
             self._aliases.exports,
             self._aliases.several,
+            self._program.names if self._program else (),
             internal=func is not None and func.internal,
         )
 
@@ -386,6 +391,12 @@ class _Planner:
                 found |= self._headers.owners([wrapper.symbol, "open"])
         return tuple(sorted(found | self._headers.type_owners(words)))
 
+    def _used_names(self, wrappers: Iterable[Wrapper]) -> tuple[tuple[str, Names], ...]:
+        """Return the sets of flag and enum names that the parameters use."""
+        used = frozenset().union(*(names_of(w.annotation) for w in wrappers if w.annotation is not None))
+        own = {name: names for name, names in (self._program.names if self._program else {}).items() if name in used}
+        return tuple(sorted({**resolve(self._headers, used - own.keys()), **own}.items()))
+
     # --- coverage ----------------------------------------------------------------------------------------------------
 
     def _coverage(self, selection: Selection, found: dict[str, _Found]) -> Iterator[Coverage]:
@@ -460,9 +471,3 @@ def _length_names(wrapper: Wrapper) -> set[str]:
     """Return what a length may be computed from: the parameters, and the result where there is one."""
     returns = wrapper.function is not None and wrapper.function.result.kind != "void"
     return {*_parameter_names(wrapper), *(["ret"] if returns else [])}
-
-
-def _used_names(wrappers: Iterable[Wrapper], headers: Headers) -> tuple[tuple[str, Names], ...]:
-    """Return the sets of flag and enum names that the wrappers' parameters use."""
-    used = frozenset().union(*(names_of(w.annotation) for w in wrappers if w.annotation is not None))
-    return tuple(resolve(headers, used).items())

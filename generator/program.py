@@ -24,6 +24,7 @@ from .demangle import symbols_of
 from .elf import Classification, Image, Library, NotElfError, classify, find_library, functions_of
 from .engines import PROGRAM
 from .errors import UserError
+from .manifest import Names
 from .model import CType, Export, Function
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ class Program:
         if self.is_go:
             return go_function(symbol)
         return self._debug.function(symbol, export.address) if self._debug else None
+
+    @property
+    def names(self) -> Mapping[str, Names]:
+        """The enums in the prototypes that ``function`` has given so far."""
+        return self._debug.names if self._debug else {}
 
     @cached_property
     def is_go(self) -> bool:

@@ -59,6 +59,7 @@ OPERATIONS = {
 MODE_GIVEN = "(flags & 64) + (flags & 4259840) / 4259840"
 """Positive when open has a mode: O_CREAT, or all bits of O_TMPFILE."""
 
+VECTORS = 8
 Travel = tuple[int, int, int]
 """(where, place, words) of an argument."""
 
@@ -78,8 +79,11 @@ def traced_layout(traced: Traced, target: TargetPlan, structs: Structs) -> Layou
 
 
 def _returning(traced: Traced) -> Wrapper:
-    """A breakpoint sees returns that a tail-jump's stub cannot."""
+    """A breakpoint sees returns that a tail-jump's stub cannot. A result in registers of two kinds is not kept."""
     wrapper = traced.wrapper
+    function = wrapper.function
+    if function is not None and is_mixed(function.result):
+        wrapper = replace(wrapper, function=replace(function, result=replace(function.result, kind="void")))
     return replace(wrapper, wrapper="plain") if wrapper.wrapper == "tail-jump" else wrapper
 
 
@@ -122,7 +126,7 @@ class _Places:
         return self.stack(words, align)
 
     def vector_words(self, words: int) -> Travel:
-        if self.vectors + words <= 8:
+        if self.vectors + words <= VECTORS:
             self.vectors += words
             return IN_VECTOR, self.vectors - words, words
         return self.stack(words)
@@ -132,10 +136,20 @@ class _Places:
         self.words += words
         return ON_STACK, self.words - words, words
 
-    def of(self, type_: CType) -> Travel | None:
-        """Return where an argument of *type_* is; None when it is nowhere, or in places of two kinds."""
+    def of(self, type_: CType) -> tuple[Travel, ...]:
+        """Return where an argument of *type_* is: in one place, nowhere, or each half of it in a place of its own."""
         if type_.kind == "void":  # an empty class of C++
-            return None
+            return ()
+        return self._halves(type_) if self._is_split(type_) else (self._whole(type_),)
+
+    def _is_split(self, type_: CType) -> bool:
+        free = self.general < len(REGISTERS) and self.vectors < VECTORS
+        return free and is_mixed(type_) and not self.system_call
+
+    def _halves(self, type_: CType) -> tuple[Travel, ...]:
+        return tuple(self.vector_words(1) if _is_vector(type_, at) else self.general_words(1) for at in (0, 8))
+
+    def _whole(self, type_: CType) -> Travel:
         words = max(1, -(-type_.size // 8))
         kinds = {kind for _, kind in _leaves(type_)}
         if type_.kind == "longdouble" or "longdouble" in kinds or (type_.kind in ("struct", "complex") and words > 2):
@@ -144,14 +158,15 @@ class _Places:
             return self.vector_words(words)
         if type_.kind != "struct":
             return self.general_words(1 if type_.kind == "va_list" else words)
-        classes = [_is_vector(type_, 8 * i) for i in range(words)]
-        if len(set(classes)) == 1:
-            return self.vector_words(words) if classes[0] else self.general_words(words)
-        if self.general < len(REGISTERS) and self.vectors < 8:
-            self.general += 1
-            self.vectors += 1
-            return None
-        return self.stack(words)
+        if is_mixed(type_):  # there is no room for both halves
+            return self.stack(words)
+        return self.vector_words(words) if _is_vector(type_, 0) else self.general_words(words)
+
+
+def is_mixed(type_: CType) -> bool:
+    """Whether one half of a small struct travels in a general register, the other in a vector register."""
+    small = type_.kind == "struct" and 8 < type_.size <= 16
+    return small and _is_vector(type_, 0) != _is_vector(type_, 8)
 
 
 def _in_memory(result: CType) -> bool:
@@ -270,26 +285,27 @@ class _Packer:
         )  # fmt: skip
 
     def add_arguments(self, one: _Arguments) -> int:
+        """Append a symbol's arguments, and behind them the second halves of split ones; return how many."""
         places = _Places(one.traced.number >= 0)
         if _in_memory(one.function.result):
             places.general_words(1)  # where the result is to be written
         params = one.function.params
-        added = blobs = 0
+        rows: list[bytes] = []
+        halves: list[bytes] = []
+        blobs = 0
         for i, place in enumerate(one.layout.places):
-            if place.name == "...":
-                travel: Travel | None = (IN_VARIADIC, 0, 0)
-            elif place.name == "ret" and i >= len(params):
-                travel = (IN_RESULT, 0, 1)
-            else:
-                travel = places.of(params[i].type) if i < len(params) else places.general_words(1)
-            if added < MOST_ARGUMENTS:
-                blobs += place.blob != 0
-                if blobs > MOST_BLOBS:  # its pointer alone is known
-                    place = replace(place, blob=0, keep=None)
-                type_ = params[i].type if i < len(params) else None
-                self.arguments += self.argument(one, place, type_, travel)
-                added += 1
-        return added
+            type_ = params[i].type if i < len(params) else None
+            travels = places.of(type_) if type_ else (_special(place) or places.general_words(1),)
+            blobs += place.blob != 0
+            if len(travels) == 2:
+                rows.append(_half(place.offset, 8, travels[0]))
+                halves.append(_half(place.offset + 8, place.size - 8, travels[1]))
+                continue
+            kept = place if blobs <= MOST_BLOBS else replace(place, blob=0, keep=None)  # or its pointer alone
+            rows.append(self.argument(one, kept, type_, travels[0] if travels else None))
+        taken = [*rows, *halves][:MOST_ARGUMENTS]
+        self.arguments += b"".join(taken)
+        return len(taken)
 
     def argument(self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None) -> bytes:
         kind, size = (value_of(type_)[0], place.size) if type_ else (UNSIGNED if place.size else NONE, place.size)
@@ -319,6 +335,15 @@ class _Packer:
             offset, place.blob, kind, size, where, at, words, content, when, int(bool(keep and keep.indirect)), limit,
             length, condition,
         )  # fmt: skip
+
+
+def _half(offset: int, size: int, travel: Travel) -> bytes:
+    return ARGUMENT.pack(offset, 0, UNSIGNED, size, *travel, 0, 0, 0, 0, 0, 0)
+
+
+def _special(place: Place) -> Travel | None:
+    """Return where what is no argument of its own stands: the variadic ones, the returned string."""
+    return {"...": (IN_VARIADIC, 0, 0), "ret": (IN_RESULT, 0, 1)}.get(place.name)
 
 
 def _flags(one: _Arguments) -> int:

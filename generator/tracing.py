@@ -30,12 +30,14 @@ def traced_functions(
     wrappers: Sequence[Wrapper],
     exports: Mapping[str, Export],
     several: Collection[str] = (),
+    enums: Collection[str] = (),
     *,
     internal: bool = False,
 ) -> Iterator[Traced]:
     """Yield the symbols of the target *name*, whose names *wrappers* are, as *exports* say where they stand.
 
-    What *several* libraries export is looked for in all of them: a program may be bound to any.
+    What *several* libraries export is looked for in all of them: a program may be bound to any. *enums* are the
+    program's own that have names.
     """
     groups: dict[tuple[str, int], list[Wrapper]] = {}
     for i, wrapper in enumerate(wrappers):
@@ -47,7 +49,7 @@ def traced_functions(
         if function is None:
             chosen = replace(chosen, function=untyped(chosen.symbol))
         elif library == PROGRAM and chosen.annotation is None:
-            chosen = replace(chosen, annotation=inferred(function))
+            chosen = replace(chosen, annotation=inferred(function, enums))
         yield Traced(
             chosen,
             library="" if chosen.symbol in several else library or chosen.library or "*",
@@ -57,14 +59,16 @@ def traced_functions(
         )
 
 
-def inferred(function: Function) -> Annotation:
-    """Return what the types of a program's own function tell: a pointer to char is a string, perhaps."""
-    params = tuple((param.name, _role(param.type)) for param in function.params)
-    return Annotation(function.name, params, _role(function.result))
+def inferred(function: Function, enums: Collection[str] = ()) -> Annotation:
+    """Return what the types of a program's own function tell: enums; a pointer to char is a string, perhaps."""
+    params = tuple((param.name, _role(param.type, enums)) for param in function.params)
+    return Annotation(function.name, params, _role(function.result, enums))
 
 
-def _role(type_: CType) -> Role:
+def _role(type_: CType, enums: Collection[str]) -> Role:
     pointee = type_.pointee
+    if type_.kind == "int" and f"enum {type_.name.removeprefix('enum ')}" in enums:
+        return Role("enum", names=f"enum {type_.name.removeprefix('enum ')}")
     return Role("str") if type_.kind == "pointer" and pointee is not None and pointee.name == "char" else Role()
 
 
