@@ -1,13 +1,14 @@
-"""Real programs do the same under a shim of all of libc as without one: output, files, exit status.
+"""Real programs do the same under a shim of all of libc, and under the tracer, as without: output, files, exit status.
 
-Each piece of work is a shell script of tests/real/, run twice in the same directory: once as it is, once under the
-full shim. What may differ anyhow (pids, inode numbers, times of day) the scripts do not write. Rules: a script whose
+Each piece of work is a shell script of tests/real/, run in the same directory: once as it is, once under the full shim,
+once traced. What may differ anyhow (pids, inode numbers, times of day) the scripts do not write. Rules: a script whose
 programs are not installed is skipped; what a script prints is the proof that its program worked, so a script that
 prints nothing proves nothing. Absent on purpose: what the records say (other tests), and speed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -110,6 +111,25 @@ def test_work_is_the_same_under_a_shim_of_all_but_the_hottest_functions(
 ) -> None:
     """``*`` leaves malloc's family and mem*, str*, wcs* out."""
     assert natural == under(all_but_the_hottest, script, folder)
+
+
+TRACED = """
+open openat read write close fopen fclose fwrite fputs puts printf stat lstat fstat opendir readdir closedir setlocale getenv
+fork vfork execve waitpid pipe dup2 qsort pthread_create sigaction setjmp longjmp exit time localtime_r strtol atoi
+"""
+
+
+def test_work_is_the_same_under_the_tracer(script: Path, natural: Outcome, folder: Path, soak: bool) -> None:
+    """All system calls, and some functions by breakpoints; with full counts all that ``*`` means."""
+    names = ["*"] if soak else TRACED.split()
+    config, trace = folder.with_name("config.json"), folder.with_name("traced.wc")
+    wanted = {"funcs": [{"func_name": name} for name in names], "syscalls": [{"syscall_id": "*"}]}
+    config.write_text(json.dumps(wanted))
+    cache = f"XDG_CACHE_HOME={os.environ['XDG_CACHE_HOME']}"
+    wc_run = [str(BIN / "wc-run"), "--engine", "ptrace", "-c", str(config), "--format", "wc", "-o", str(trace)]
+    assert natural == outcome(["env", cache, *wc_run, "/bin/sh", "-e", str(script)], folder)
+    assert trace.stat().st_size > 100_000, "nothing was recorded"
+    trace.unlink()
 
 
 def test_work_is_the_same_under_a_shim_of_every_function(
