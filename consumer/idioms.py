@@ -113,7 +113,10 @@ _OPEN_FLAGS = ("TMPFILE", "SYNC", "DSYNC", "CREAT", "EXCL", "NOCTTY", "TRUNC", "
                "DIRECTORY", "NOFOLLOW", "NOATIME", "CLOEXEC", "PATH")  # fmt: skip
 _ACCESS = [("O_RDONLY", os.O_RDONLY, os.O_ACCMODE), ("O_WRONLY", os.O_WRONLY, os.O_ACCMODE),
            ("O_RDWR", os.O_RDWR, os.O_ACCMODE)]  # fmt: skip
-_OPEN = flags(Names("flags", [*_ACCESS, *((f"O_{n}", getattr(os, f"O_{n}"), 0) for n in _OPEN_FLAGS)]), 64)
+_LARGE = [("O_LARGEFILE", 0o100000, 0)]  # the kernel's: to libc's programs for 64 bits it is 0
+OPEN_FLAGS = flags(
+    Names("flags", [*_ACCESS, *((f"O_{n}", getattr(os, f"O_{n}"), 0) for n in _OPEN_FLAGS), *_LARGE]), 64
+)
 _RESOLVING = ("NO_XDEV", "NO_MAGICLINKS", "NO_SYMLINKS", "BENEATH", "IN_ROOT", "CACHED")
 _RESOLVE = flags(Names("flags", [(f"RESOLVE_{name}", 1 << bit, 0) for bit, name in enumerate(_RESOLVING)]), 64)
 MEMBERS: dict[tuple[str, str], Words] = {
@@ -123,7 +126,7 @@ MEMBERS: dict[tuple[str, str], Words] = {
     ("struct kernel_sigaction", "sa_handler"): HANDLERS,
     ("struct kernel_sigaction", "sa_flags"): _SA_FLAGS,
     ("struct kernel_sigaction", "sa_mask"): Words(signal_set_word),
-    ("struct open_how", "flags"): _OPEN,
+    ("struct open_how", "flags"): OPEN_FLAGS,
     ("struct open_how", "resolve"): _RESOLVE,
     ("struct timespec", "tv_nsec"): Words(
         lambda ns: {0x3FFFFFFF: "UTIME_NOW", 0x3FFFFFFE: "UTIME_OMIT"}.get(ns, str(ns))
@@ -220,6 +223,19 @@ def _file_times(column: columns.Column, _: Array) -> list[str] | None:
     return ["[" + ", ".join(words[a:b]) + "]" for a, b in zip([0, *column.ends], column.ends, strict=False)]
 
 
+def _option_values(column: columns.Column, _: Array) -> list[str] | None:
+    """Most options of sockets are an int."""
+    if not isinstance(column, columns.Text) or (column.cut is not None and column.cut.any()):
+        return None
+    return [_option_value(item.encode("latin-1")) for item in column.items]
+
+
+def _option_value(data: bytes) -> str:
+    if len(data) == 4:
+        return f"[{int.from_bytes(data, 'little', signed=True)}]"
+    return f'"{escaped(data.decode("latin-1"))}"'
+
+
 _CAPABILITIES = ("effective", "permitted", "inheritable")
 
 
@@ -244,6 +260,7 @@ PARAMETERS: dict[str, Callable[[columns.Column, Array], list[str] | None]] = {
     "stat_loc": _statuses,
     "cpuset": _byte_sets,
     "times": _file_times,
+    "optval": _option_values,
     "sched_getaffinity.mask": _byte_sets,
     "sched_setaffinity.mask": _byte_sets,
     "capget.datap": _capabilities,

@@ -19,6 +19,7 @@ from wc_intercept.generator.manifest import Manifest
 from . import abi, columns
 from .columns import Array, Column
 from .decode import Batch
+from .dependent import word_of
 from .descriptors import Descriptors
 from .errnos import errno_text
 from .halves import Halves, Key, Line
@@ -153,6 +154,9 @@ class TextLines:
         if isinstance(column, columns.Scalar):
             word = field.type == "uint" and field.size == 8 and not field.role and _wordy(batch)
             cells = self._cells.numbers(column.data, column.type, "word" if word else field.role, field.names)
+            beside = word_of(batch, i)
+            if beside is not None:
+                cells = [cell if told is None else told for cell, told in zip(cells, beside, strict=True)]
             follow = self._descriptors is not None and field.role in ("fd", "dirfd")
             return self._descriptors.cells(batch, column.data, cells) if self._descriptors and follow else cells
         return self._cells.parameter(batch.symbol.name, field.name, column)

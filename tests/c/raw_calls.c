@@ -21,6 +21,7 @@
 #include <linux/sched.h>
 #include <linux/stat.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -168,6 +169,8 @@ files(void)
         CALL(dup3, 3, 3, 0);
         CALL(fcntl, 3, F_GETFL);
         CALL(fcntl, 3, F_SETFD, FD_CLOEXEC);
+        CALL(fcntl, 3, F_SETFD, 0);
+        CALL(fcntl, 3, F_SETFL, O_APPEND | O_NONBLOCK);
         CALL(fcntl, 3, F_DUPFD_CLOEXEC, 20);
         CALL(fcntl, 99, F_GETFD);
         CALL(fstat, 3, &r->status);
@@ -348,6 +351,9 @@ network(void)
         CALL(getsockopt, one, SOL_SOCKET, SO_TYPE, &r->number, &r->length);
         r->number = 1;
         CALL(setsockopt, one, SOL_SOCKET, SO_REUSEADDR, &r->number, 4);
+        CALL(setsockopt, one, IPPROTO_IP, IP_TTL, &r->number, 4);
+        CALL(setsockopt, one, IPPROTO_TCP, TCP_NODELAY, &r->number, 4);
+        CALL(setsockopt, one, SOL_SOCKET, 9999, &r->number, 4);
         CALL(setsockopt, 99, SOL_SOCKET, SO_REUSEADDR, &r->number, 4);
         CALL(listen, 99, 5);
         CALL(accept, one, 0, 0);
