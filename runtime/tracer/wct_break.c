@@ -186,6 +186,13 @@ wct_break_pass(struct wct_tracee *tracee, struct wct_break *one)
         }
 }
 
+static int
+code_of(struct wct_tracee *tracee)
+{
+        siginfo_t info;
+        return ptrace(PTRACE_GETSIGINFO, tracee->tid, 0, &info) == 0 ? info.si_code : SI_USER;
+}
+
 static bool
 finish_step(struct wct_tracee *tracee)
 {
@@ -204,10 +211,7 @@ finish_step(struct wct_tracee *tracee)
 static bool
 is_by_int3(struct wct_tracee *tracee, const struct wct_break *one)
 {
-        siginfo_t info;
-        if (one->planted && one->size > 1)
-                return true;
-        return ptrace(PTRACE_GETSIGINFO, tracee->tid, 0, &info) == 0 && info.si_code == SI_KERNEL;
+        return (one->planted && one->size > 1) || code_of(tracee) == SI_KERNEL;
 }
 
 static void
@@ -253,8 +257,8 @@ wct_break_hit(struct wct_tracee *tracee)
         const struct wct_space *space = tracee->process != NULL ? tracee->process->space : NULL;
         if (space == NULL)
                 return false;
-        if (finish_step(tracee))
-                return true;
+        if (tracee->over != NULL && tracee->over->stepping != NULL && code_of(tracee) > 0)
+                return finish_step(tracee);
         struct user_regs_struct *regs = wct_regs(tracee);
         struct wct_break *one = regs != NULL ? wct_break_find(space, regs->rip - 1) : NULL;
         if (one == NULL || one->size == 0 || !is_by_int3(tracee, one))

@@ -31,13 +31,15 @@ static bool
 is_our_trap(struct wct_tracee *tracee)
 {
         siginfo_t info;
+        if (!tracee->framing && tracee->process->space != NULL && wct_break_hit(tracee))
+                return true; /* it asks the kernel itself where it must: a breakpoint's stop counts every system call */
         if (ptrace(PTRACE_GETSIGINFO, tracee->tid, 0, &info) != 0)
                 return true; /* gone, or stopped for another reason: nothing to deliver */
         if (info.si_code <= 0)
                 return false;
-        if (tracee->framing && wct_on_step(tracee))
-                return true;
-        return tracee->process->space != NULL && wct_break_hit(tracee);
+        if (!tracee->framing)
+                return false;
+        return wct_on_step(tracee) || (tracee->process->space != NULL && wct_break_hit(tracee));
 }
 
 void
@@ -45,6 +47,7 @@ wct_on_signal(struct wct_tracee *tracee, int number)
 {
         if (number != SIGTRAP || !is_our_trap(tracee)) {
                 tracee->signal = number;
+                wct_break_leave(tracee); /* no signal frame, and no handler of a fault, sees a slot */
                 if (tracee->restarting)
                         tracee->framing = is_caught(tracee, number);
         }

@@ -11,7 +11,7 @@
  *             a static program's own start, calls it, and what it returns is the function.
  * Rules: T3 (maps and files are looked at, never believed: wct_break_plant compares bytes).
  *
- * Absent on purpose: functions of the vDSO (its pages cannot be written to), of code that is mapped without a file.
+ * Absent on purpose: names in the vDSO (nobody calls them by name), functions of code that is mapped without a file.
  */
 #define _GNU_SOURCE
 #include "wct_space.h"
@@ -330,21 +330,26 @@ want(struct wct_break *one, const struct wct_module *module, const struct wct_sy
         one->of_program = module->program;
 }
 
+/* It may be in another object than its resolver, or in none: time() is in the vDSO. Calls of it count as the resolver's. */
 static void
-plant_resolved(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t function)
+plant_resolved(struct wct_tracee *tracee, const struct wct_module *module, const struct wct_symbol *symbol, uint64_t function)
 {
-        struct wct_space *space = tracee->process->space;
-        const struct wct_module *module = wct_space_module(space, function);
-        struct wct_break *one = module != NULL ? wct_break_plant(tracee, function, WCT_ROLE_ENTRY, NULL, 0) : NULL;
+        if (!wct_space_executable(tracee, function))
+                return;
+        struct wct_break *one = wct_break_plant(tracee, function, WCT_ROLE_ENTRY, NULL, 0);
         if (one != NULL)
-                want(one, wct_space_module(space, function), symbol);
+                want(one, module, symbol);
 }
 
 void
 wct_space_resolved(struct wct_tracee *tracee, const struct wct_break *resolver, uint64_t function)
 {
+        const struct wct_module *found = wct_space_module(tracee->process->space, resolver->address);
+        if (found == NULL)
+                return;
+        const struct wct_module module = *found;
         for (const struct wct_wanted *w = resolver->wanted; w != NULL; w = w->next)
-                plant_resolved(tracee, w->symbol, function);
+                plant_resolved(tracee, &module, w->symbol, function);
 }
 
 static void
@@ -353,7 +358,7 @@ plant_found(struct wct_tracee *tracee, const struct wct_module *module, const st
         const uint64_t address = module->bias + found->value;
         uint64_t function;
         if (found->resolver && relocated && wct_inject_call(tracee, address, &function)) {
-                plant_resolved(tracee, found->symbol, function);
+                plant_resolved(tracee, module, found->symbol, function);
                 return;
         }
         const enum wct_role role = found->resolver ? WCT_ROLE_RESOLVER : WCT_ROLE_ENTRY;
