@@ -66,7 +66,7 @@ class DebugInformation:
             try:
                 with open(path, "rb") as file:
                     elf = ELFFile(file)
-                    if elf.has_dwarf_info():
+                    if elf.has_dwarf_info(strict=True):
                         return cls(elf.get_dwarf_info(), path.rsplit("/", 1)[-1])
             except (OSError, ELFError, DWARFError):
                 continue
