@@ -1,4 +1,4 @@
-"""From chunks to what the user reads: decode, join, filter, render, write. One Output per run or report.
+"""From chunks to what the user reads: decode, join, merge, filter, render, write. One Output per run or report.
 
 Used by spool.py (behind a running program), live.py and report.py. Rules: a reader that goes away ends the writing,
 never the run; lines are written whole; what was taken is written when ``flush`` returns.
@@ -24,6 +24,7 @@ from .decode import Batch, Decoder
 from .descriptors import Descriptors
 from .filter import Filter
 from .log import say
+from .merge import Merge, needed
 from .pathfilter import PathFilter
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Output:
         self.tool = "wc-run"
         self._descriptor = -1 if descriptor is None else descriptor
         self._joiner = Joiner()
+        self._merge = Merge() if needed(manifest) else None
         self._descriptors = Descriptors() if look.paths or look.path else None
         self._path_filter = PathFilter(look.path, self._descriptors) if look.path and self._descriptors else None
         self._renderer = renderer_of(look, manifest, self._descriptors)
@@ -139,10 +141,27 @@ class Output:
             self._descriptors.inherit(pid, paths)
 
     def take(self, chunk: Chunk) -> None:
-        self._show(self._joiner.join(self.decoder.decode(chunk)))
+        batches = self._joiner.join(self.decoder.decode(chunk))
+        if self._merge is None:
+            self._show(batches)
+            return
+        for ready in self._merge.take(chunk.segment, batches):
+            self._show(ready)
+
+    @property
+    def waits(self) -> bool:
+        """Whether ``settle`` has to be called again."""
+        return self._merge is not None and self._merge.waits
+
+    def settle(self, before: int | None = None) -> None:
+        """Show what was held back for its order and completed *before*, ns since the epoch; None: all of it."""
+        if self._merge is not None:
+            for ready in self._merge.settle(before):
+                self._show(ready)
 
     def finish(self, inside: Iterable[Inside]) -> None:
         """Show the calls that never came back, and write everything; then the summary."""
+        self.settle()
         for batches in self._joiner.finish(self.decoder, inside):
             self._show(batches)
         for _, line in sorted(self._sorted or [], key=itemgetter(0)):

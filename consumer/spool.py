@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import struct
 import tempfile
 import time
@@ -35,6 +36,8 @@ FRAME = struct.Struct("<IIIIQII")
 START_NS = 100_000_000
 START_BYTES = 4 << 20
 RING_NS = 50_000_000
+SETTLE_MS, SETTLED_NS = 50, 100_000_000
+"""How old a record is that the other engine's reader must have come past; how often that is asked."""
 FULL_NS = 5_000_000_000
 NOT_WRITTEN = 3
 """Exit status of a formatter that could not write everything, and has said so."""
@@ -147,10 +150,14 @@ class Formatter:
 
     def follow(self, bell: int) -> None:
         """Format until the other side has ended, in whatever way."""
+        bells = select.poll()
+        bells.register(bell, select.POLLIN)
         more = b"."
         while more:
-            more = os.read(bell, 4096)
+            if bells.poll(SETTLE_MS if self._output.waits else None):
+                more = os.read(bell, 4096)
             self._take_all()
+            self._output.settle(time.time_ns() - SETTLED_NS)
             self._output.flush()
         self.read()
 
