@@ -47,9 +47,9 @@ def errno_text(number: int) -> str:
 
 @lru_cache(maxsize=512)
 def signal_name(number: int) -> str:
-    """Return "SIGINT" for 2, "SIGRT_2" for 34, the number for what is no signal."""
+    """Return "SIGINT" for 2, "SIGRT_2" for 34, "SIGRTMIN" for 32, the number for what is no signal."""
     if _FIRST_REALTIME <= number <= 64:
-        return f"SIGRT_{number - _FIRST_REALTIME}"
+        return f"SIGRT_{number - _FIRST_REALTIME}" if number > _FIRST_REALTIME else "SIGRTMIN"
     try:
         return signal.Signals(number).name
     except ValueError:
