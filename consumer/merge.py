@@ -3,8 +3,8 @@
 Used by render.py between joining and showing, only when the manifest has symbols of both engines. Order is that of
 completion, as within a ring. What makes it exact: a thread writes nothing while the tracer writes for it, so that the
 records of both are written in the order of their completion, and whatever is still to come from one ring completes
-after what it has given. So a record is passed on once the other engine's last one is not older; or when it is old enough
-that the reader must have come by (``settle``), since one of both may be silent for ever; or when much is waiting.
+after what it has given. So a record is passed on once the other engine's last one is not older; or when it is old
+enough that the reader must have come by (``settle``), since one of both may be silent for ever; or when much waits.
 
 Absent on purpose: order across threads (there is none), and anything about single records.
 """

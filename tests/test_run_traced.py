@@ -207,6 +207,40 @@ def test_both_engines_serve_one_run(wc_run: Run, compile_c: Callable[..., Path],
     assert mine["own", "function", "ptrace"] == 1
     assert mine["openat", "syscall", "ptrace"] >= 4  # the program's two, and the dynamic linker's
     assert len({call["pid"] for call in calls}) == 1
+    ended = [call["time"] + (call["duration"] or 0) for call in calls]
+    assert ended == sorted(ended)
+    mains = [call for call in calls if call["args"].get("pathname") in ("/etc/hostname", "/nonexistent")]
+    assert [call["func"] for call in mains] == ["openat", "open", "openat", "open"]
+
+
+def test_calls_of_both_engines_stand_in_order_while_they_run(compile_c: Callable[..., Path], tmp_path: Path) -> None:
+    """Long enough for the formatter; one engine is silent at times."""
+    code = """
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(void) {
+            for (int i = 0; i < 3000; i++) {
+                    close(open("/dev/null", O_RDONLY));
+                    if (i % 1000 == 0) usleep(200000);
+                    if (i % 7 == 0) syscall(SYS_close, -1);
+            }
+            puts("done");
+            fflush(stdout);
+            getchar();
+            return 0;
+    }"""
+    (tmp_path / "c.json").write_text('{"funcs": [{"func_name": "open"}], "syscalls": [{"syscall_id": "close"}]}')
+    out = tmp_path / "out"
+    process = start("-c", str(tmp_path / "c.json"), "--format", "jsonl", "-o", str(out), str(compile_c(code)))
+    assert line(process) == "done\n"
+    assert eventually(lambda: out.read_text().count('"open"') == 6000)  # func and symbol
+    assert eventually(lambda: out.read_text().count('"func":"close"') >= 3429)
+    process.communicate("\n", timeout=60)
+    calls = [json.loads(text) for text in out.read_text().splitlines()]
+    ended = [call["time"] + (call["duration"] or 0) for call in calls]
+    assert (process.returncode, ended == sorted(ended)) == (0, True)
 
 
 def test_follow_all_covers_a_static_child_of_a_preloaded_program(
