@@ -102,7 +102,8 @@ class DebugInformation:
 
     def _function(self, symbol: str, entry: Any) -> Function:
         result = self.type(_origin_of(entry, "DW_AT_type"))
-        params, used = [], set[str]()
+        params: list[Param] = []
+        used: set[str] = set()
         variadic = False
         for child in entry.iter_children():
             variadic = variadic or child.tag == "DW_TAG_unspecified_parameters"

@@ -1,11 +1,10 @@
 """What becomes of each function that a config asks for: the plan that the emitter follows.
 
 Called by build.py and cli.py. ``plan`` is pure: config, headers and libraries in, Plan out; the same in, the same out.
-Rules: every requested name is answered in the coverage, wrapped or with a sentence why not; the wrapper class follows
-from the closed tables of libc_rules.py and the prototype, in the order that ``choose`` shows; what no class can do in C
-and no table refuses is a tail-jump.
+Rules: every requested name is answered in the coverage, wrapped, traced, or with a sentence why not.
 
-Absent on purpose: C, record layouts, reading of files.
+Absent on purpose: C, record layouts, reading of files; which engine (engines.py), which class (wrapping.py), and what
+the tracer's symbols are (tracing.py, calls.py).
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
-from .aliases import Aliases, bare, variant_base
+from .aliases import Aliases
 from .annotations import CALL_SETS, TABLE, names_of, resolve
 from .calls import fallbacks, plan_calls
 from .config import Config, Func
@@ -23,21 +22,13 @@ from .elf import Library
 from .engines import ONLY_TRACED, PROGRAM, Scene, why_traced
 from .errors import UserError, nearest
 from .headers import Headers
-from .libc_rules import EXEC_LISTS, INTERNAL, MODE_IF_FLAG, OPTIONAL_WORD, REFUSED, TAIL_JUMPS, V_TWINS
+from .libc_rules import INTERNAL
 from .manifest import Coverage, Names, WrapperClass
 from .model import Annotation, Function, Plan, Platform, TargetPlan, Traced, Wrapper
 from .selection import Answer, Chosen, Selection, select
 from .syscalls import stands_for
 from .tracing import anywhere, traced_functions
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The class of one exported name; see Wrapper for twin and detail (of a refused one: why)."""
-
-    wrapper: WrapperClass
-    twin: str = ""
-    detail: str = ""
+from .wrapping import Choice, choose
 
 
 class OwnFunctions(Protocol):
@@ -70,56 +61,6 @@ def plan(
     UserError for a prototype that is none, for a capture of a parameter and an exclude of a set that do not exist.
     """
     return _Planner(config, headers, libraries, platform, scene, own).run()
-
-
-# --- wrapper classes -------------------------------------------------------------------------------------------------
-
-
-def choose(
-    symbol: str, function: Function | None, why_not: str | None, exported: Collection[str], *, traced: bool = False
-) -> Choice:
-    """Return the wrapper class of an exported name with its prototype, or with the reason why it has none.
-
-    A *traced* one has no wrapper: its class says where its arguments are.
-    """
-    if symbol in REFUSED and not traced:
-        return Choice("refused", detail=REFUSED[symbol])
-    if symbol in TAIL_JUMPS:
-        return Choice("tail-jump", detail=TAIL_JUMPS[symbol])
-    if function is None:
-        return Choice("tail-jump", detail=why_not or "no header declares it")
-    if "returns_twice" in function.attributes:
-        return Choice("tail-jump", detail="it returns twice")
-    if function.variadic:
-        return _variadic(symbol, function, exported)
-    if "noreturn" in function.attributes:
-        return Choice("noreturn")
-    return Choice("plain")
-
-
-def _variadic(symbol: str, function: Function, exported: Collection[str]) -> Choice:
-    if symbol == "syscall":
-        return Choice("syscall")
-    if symbol in MODE_IF_FLAG:
-        return Choice("mode-if-flag", detail=function.params[-1].name)
-    if symbol in OPTIONAL_WORD:
-        return Choice("optional-word")
-    if symbol in EXEC_LISTS:
-        twin, detail = EXEC_LISTS[symbol]
-        return Choice("exec-list", twin, detail)
-    twin = v_twin(symbol)
-    if twin in exported:
-        return Choice("v-twin", twin)
-    missing = f" that is exported ({twin} is not)" if twin else ""
-    return Choice("tail-jump", detail=f"it is variadic and has no form with a va_list{missing}")
-
-
-def v_twin(symbol: str) -> str:
-    """Return the name of the function that takes a va_list where *symbol* takes ``...``, or an empty string."""
-    base = variant_base(symbol)
-    if base in V_TWINS:
-        return symbol.replace(base, V_TWINS[base])
-    return V_TWINS.get(symbol) or V_TWINS.get(bare(symbol), "")
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -418,22 +359,24 @@ class _Planner:
         requested, name, wrappers = func.requested, one.chosen.name, one.wrappers
         if not wrappers:
             reason = one.refused or "no library exports it"
-            engine: Literal["ptrace", ""] = "ptrace" if one.why else ""
-            return Coverage(requested, name, "refused", "refused", engine=engine, reason=reason, where=func.at)
+            return Coverage(
+                requested, name, "refused", "refused", engine="ptrace" if one.why else "", reason=reason, where=func.at
+            )
         main = next((w for w in wrappers if w.symbol == name), wrappers[0])
         symbols = [w.symbol for w in wrappers]
         if one.chosen.pending:
             reason = f"{func.library} is not there now: it is looked for when the function is first called"
             if one.why:
                 reason = f"{one.why}; it is looked for in {func.library or 'the program and all'} that is loaded"
-            engine = "ptrace" if one.why else "preload"
-            return Coverage(requested, name, "pending", main.wrapper, symbols, engine, reason=reason, where=func.at)
+            return Coverage(
+                requested, name, "pending", main.wrapper, symbols, "ptrace" if one.why else "preload", reason, func.at
+            )
         if one.why:
             return self._covered_by_tracer(func, one, main, symbols)
         return Coverage(requested, name, "wrapped", main.wrapper, symbols, reason=_remark(main), where=func.at)
 
     def _covered_by_tracer(self, func: Func, one: _Found, main: Wrapper, symbols: list[str]) -> Coverage:
-        kind = "noreturn" if main.wrapper == "noreturn" else "plain"
+        kind: WrapperClass = "noreturn" if main.wrapper == "noreturn" else "plain"
         remarks = [one.why] if main.function is not None else [one.why, "no prototype is known: six integer registers"]
         reason = "; ".join([*remarks, *([_remark(main)] if kind == "noreturn" else [])])
         return Coverage(func.requested, one.chosen.name, "traced", kind, symbols, "ptrace", reason, func.at)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from wc_intercept.generator import config as configs
-from wc_intercept.generator import policy
+from wc_intercept.generator import policy, wrapping
 from wc_intercept.generator.elf import Library, find_library
 from wc_intercept.generator.errors import UserError
 from wc_intercept.generator.headers import Headers
@@ -207,9 +207,9 @@ def test_functions_have_their_wrapper_class(everything: Plan, name: str, expecte
 def test_a_function_that_returns_twice_is_a_tail_jump_whatever_its_name(headers: Headers) -> None:
     text = "__attribute__((returns_twice)) int twice(int a); int unknown(); void gone(void) __attribute__((noreturn));"
     own = Headers.of_text(text)
-    twice = policy.choose("twice", own.function("twice"), None, ())
-    unknown = policy.choose("unknown", own.function("unknown"), own.why_not("unknown"), ())
-    gone = policy.choose("gone", own.function("gone"), None, ())
+    twice = wrapping.choose("twice", own.function("twice"), None, ())
+    unknown = wrapping.choose("unknown", own.function("unknown"), own.why_not("unknown"), ())
+    gone = wrapping.choose("gone", own.function("gone"), None, ())
     assert ["tail-jump", "tail-jump", "noreturn"] == [twice.wrapper, unknown.wrapper, gone.wrapper]
     assert "parentheses" in unknown.detail
 
