@@ -131,7 +131,7 @@ RANDOM = {"getrandom", "set_tid_address", "gettid", "getpid", "getppid", "sysinf
 @pytest.mark.parametrize(
     "command",
     [
-        ("ls", "-la", "/usr/lib", "/etc"),
+        ("ls", "-la", "../tree"),
         ("cat", "/etc/hostname", "/etc/passwd"),
         (os.path.realpath(sys.executable), "-S", "-E", "-c", "import json, re; print(json.dumps(list(range(9))))"),
         ("sh", "-c", "cd /; for i in 1 2 3; do echo $i > /dev/null; test -f /etc/passwd; done; umask 077; pwd"),
@@ -143,6 +143,8 @@ def test_real_programs_are_told_as_by_strace(
 ) -> None:
     for needed in ("strace", SETARCH):
         needs(needed)
+    for name in ("one", "two", "three/deep"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
     program = needs(command[0])
     told_by_both(wc_run, tmp_path, program, *command[1:])
     wrong = []
