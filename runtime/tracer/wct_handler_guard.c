@@ -30,8 +30,7 @@
 
 #define WCT_EXPORT __attribute__((visibility("default")))
 #define LEFT (-1)       /* came back by exit */
-#define STACK_SIZE 65536 /* for the crash of a handler that has used up its own */
-#define HEAP_PATIENCE 2  /* seconds */
+#define HEAP_PATIENCE 2 /* seconds */
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define CRASHES (sizeof crashes / sizeof crashes[0])
@@ -44,8 +43,7 @@ struct running {
 };
 
 static __thread struct running *running;
-static struct sigaction before[CRASHES];
-static char crash_stack[STACK_SIZE];
+static struct sigaction before[CRASHES]; /* wct_main.c's: the tracer's own crashes */
 
 /* --- crashes -------------------------------------------------------------------------------------------------------- */
 
@@ -62,34 +60,52 @@ on_crash(int number)
         if (can_leave())
                 siglongjmp(running->back, number);
         for (size_t i = 0; i < CRASHES; i++) {
-                if (crashes[i] == number)
-                        sigaction(number, &before[i], NULL); /* the tracer's own: it happens again, and is what it is */
+                if (crashes[i] != number)
+                        continue;
+                sigaction(number, &before[i], NULL);
+                raise(number); /* of the tracer itself: it is what it would be without us */
         }
 }
 
+/* On the alternate stack that wct_main.c has given this thread: a handler may have used up its own. */
 void
 wct_guard_begin(void)
 {
-        const stack_t stack = {.ss_sp = crash_stack, .ss_size = sizeof crash_stack};
         struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
         sigemptyset(&action.sa_mask);
-        sigaltstack(&stack, NULL);
         for (size_t i = 0; i < CRASHES; i++)
                 sigaction(crashes[i], &action, &before[i]);
-        signal(SIGPIPE, SIG_IGN); /* a handler prints to who no longer reads */
+}
+
+static sigjmp_buf locked;
+
+static void
+on_patience_end(int number)
+{
+        (void)number;
+        siglongjmp(locked, 1);
 }
 
 /*
  * The heap is the tracer's own. Crashed inside malloc, the handler has left it locked: then the next malloc would wait
- * forever, with a tracee stopped. SIGALRM, whose default is death, bounds the wait; launched programs end with the tracer.
+ * forever, with a tracee stopped. The tracer crashes instead, as it would by a fault of its own.
  */
 static void
-check_heap(void)
+check_heap(const struct wct_handler *handler)
 {
-        signal(SIGALRM, SIG_DFL);
-        alarm(HEAP_PATIENCE);
-        (void)mallinfo2(); /* takes the lock of every arena */
-        alarm(0);
+        const struct sigaction patience = {.sa_handler = on_patience_end};
+        struct sigaction alarms;
+        sigaction(SIGALRM, &patience, &alarms);
+        if (sigsetjmp(locked, 1) == 0) {
+                alarm(HEAP_PATIENCE);
+                (void)mallinfo2(); /* takes the lock of every arena */
+                alarm(0);
+                sigaction(SIGALRM, &alarms, NULL);
+                return;
+        }
+        sigaction(SIGALRM, &alarms, NULL);
+        wct_tell("warn the handler %s has left the tracer's heap locked: the tracer ends", handler->name);
+        raise(SIGABRT);
 }
 
 static bool
@@ -108,7 +124,7 @@ run_guarded(struct wct_handler *handler, struct running *now, int *error)
         }
         running = NULL;
         handler->off = true;
-        check_heap();
+        check_heap(handler);
         if (how == LEFT)
                 wct_tell("warn the handler %s called exit: it is switched off, the program runs on", handler->name);
         else
