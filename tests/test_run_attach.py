@@ -23,12 +23,13 @@ LOOP = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+volatile int sink;
 __attribute__((noinline)) int own(int n) { return n + 1; }
 static void *rounds(void *nothing) {
         for (int i = 0;; i++) {
                 int fd = open("/etc/hostname", O_RDONLY);
                 close(fd);
-                own(i);
+                sink = own(i);
                 usleep(2000);
         }
         return nothing;
