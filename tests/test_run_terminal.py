@@ -50,16 +50,22 @@ def terminal() -> Iterator[Terminal]:
     opened.close()
 
 
-def test_an_interrupt_ends_the_program_and_so_wc_run(terminal: Terminal) -> None:
-    terminal.type("wc-run --trace open -o /dev/null sh -c 'echo go''ing; exec sleep 1000'\n")
+@pytest.fixture(params=["preload", "ptrace"])
+def wc_run(request: pytest.FixtureRequest) -> str:
+    """The command line up to the program, by either engine."""
+    return f"wc-run --engine {request.param} --trace open -o /dev/null"
+
+
+def test_an_interrupt_ends_the_program_and_so_wc_run(terminal: Terminal, wc_run: str) -> None:
+    terminal.type(f"{wc_run} sh -c 'echo go''ing; exec sleep 1000'\n")
     terminal.until("going")
     terminal.type("\x03")
     terminal.until("prompt> ")
     assert terminal.status() == 130
 
 
-def test_an_interrupt_that_the_program_survives_is_survived(terminal: Terminal) -> None:
-    terminal.type("wc-run --trace open -o /dev/null sh -c 'trap \"echo caught\" INT; echo go''ing; read x; exit 7'\n")
+def test_an_interrupt_that_the_program_survives_is_survived(terminal: Terminal, wc_run: str) -> None:
+    terminal.type(f"{wc_run} sh -c 'trap \"echo caught\" INT; echo go''ing; read x; exit 7'\n")
     terminal.until("going")
     terminal.type("\x03")
     terminal.until("caught")
@@ -68,8 +74,8 @@ def test_an_interrupt_that_the_program_survives_is_survived(terminal: Terminal) 
     assert terminal.status() == 7
 
 
-def test_a_stopped_program_stops_wc_run_and_fg_continues_both(terminal: Terminal) -> None:
-    terminal.type("wc-run --trace open -o /dev/null sh -c 'echo go''ing; exec cat'\n")
+def test_a_stopped_program_stops_wc_run_and_fg_continues_both(terminal: Terminal, wc_run: str) -> None:
+    terminal.type(f"{wc_run} sh -c 'echo go''ing; exec cat'\n")
     terminal.until("going")
     terminal.type("\x1a")
     terminal.until("Stopped")
