@@ -261,6 +261,7 @@ def _dependencies(config: Config, program: str) -> list[str]:
     import shutil
     from pathlib import Path
 
+    from wc_intercept.generator.build import NUMBERS
     from wc_intercept.generator.elf import find_library
     from wc_intercept.generator.errors import UserError
     from wc_intercept.generator.host import host
@@ -269,7 +270,7 @@ def _dependencies(config: Config, program: str) -> list[str]:
 
     platform = host()
     names = [*config.libraries, *(func.library for func in config.funcs if func.library)]
-    files = [platform.libc_path, platform.libm_path, shutil.which(platform.compiler) or platform.compiler]
+    files = [*NUMBERS, platform.libc_path, platform.libm_path, shutil.which(platform.compiler) or platform.compiler]
     files += [find_library(name) or name for name in names]
     if config.headers:
         files += dependencies(platform, config.headers, config.include)

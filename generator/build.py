@@ -46,6 +46,8 @@ FOLDERS = ("generator", "templates", "runtime")
 HEAD = 32
 """Bytes of struct wci_manifest_head."""
 NEAREST_OF = 3
+NUMBERS = ("/usr/include/asm/unistd_64.h", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+"""Where the numbers of system calls may come from: the kernel's headers, which change without libc's."""
 SHIM_NAME = "shim.so"
 """As LD_PRELOAD names it in a session."""
 
@@ -312,7 +314,7 @@ class _Keys:
             *(config.document.text, config.name, config.library_path, config.ld_preload),
             "".join("p" if func.plain else "f" for func in config.funcs),
             *("include", *config.include, "libraries"),
-            *(identity(path) for path in (platform.libc_path, platform.libm_path, *libraries) if path),
+            *(identity(path) for path in (platform.libc_path, platform.libm_path, *libraries, *NUMBERS) if path),
             *(platform.compiler, identity(shutil.which(platform.compiler) or "")),
             *self._headers(),
         ]

@@ -18,7 +18,7 @@ from .config import Config
 from .elf import Library
 from .errors import UserError, UserWarning_, nearest
 from .manifest import Coverage
-from .model import Plan
+from .model import Plan, Traced
 
 COMPILE = "cc -shared -fPIC -I$(wc-gen --include-dir) handlers.c -o {}"
 NEVER = "back_exit {} never runs: the call does not come back to its wrapper"
@@ -60,6 +60,10 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         for key, name in (("back_enter", func.back_enter), ("back_exit", func.back_exit)):
             if name:
                 yield name, config.where(("funcs", i, key))
+    for call in config.calls:
+        for key, name in (("back_enter", call.back_enter), ("back_exit", call.back_exit)):
+            if name:
+                yield name, config.document.where((call.key, call.index, key))
 
 
 def _exports(config: Config) -> list[str]:
@@ -82,6 +86,11 @@ def _missing(path: str, name: str, where: str, exports: list[str]) -> UserWarnin
 
 def _never_run(plan: Plan) -> Iterator[tuple[str, str]]:
     for number, target in enumerate(plan.targets):
-        classes = {wrapper.wrapper for wrapper in plan.wrappers if wrapper.target == number}
-        if target.back_exit and classes and classes <= {"noreturn", "tail-jump"}:
+        wrappers = [w.wrapper in ("noreturn", "tail-jump") for w in plan.wrappers if w.target == number]
+        traced = [_leaves(one) for one in plan.traced if one.wrapper.target == number]
+        if target.back_exit and (wrappers or traced) and all([*wrappers, *traced]):
             yield target.name, target.back_exit
+
+
+def _leaves(traced: Traced) -> bool:
+    return not traced.returns or traced.wrapper.wrapper == "noreturn"

@@ -119,12 +119,20 @@ def test_list_prints_what_a_program_imports(wc_gen: Run, compile_c: Callable[...
     )
     done = wc_gen("--list", program)
     names = {line.split()[0] for line in done.stdout.splitlines()}
-    assert (0, True, False) == (done.returncode, {"puts", "getppid"} <= names, "fopen" in names)
+    assert (0, True, False) == (done.returncode, {"puts", "getppid", "main"} <= names, "fopen" in names)
 
 
-def test_list_names_a_static_program_as_such(wc_gen: Run, compile_c: Callable[..., Path]) -> None:
+def test_list_prints_what_a_static_program_consists_of(wc_gen: Run, compile_c: Callable[..., Path]) -> None:
     done = wc_gen("--list", compile_c("int main(void) { return 0; }\n", "-static"))
-    assert (0, True) == (done.returncode, "statically linked" in done.stdout)
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert (0, "ptrace") == (done.returncode, rows["malloc"].split()[1])
+    assert {"main", "malloc", "exit"} <= rows.keys() and "statically linked" in rows["main"]
+
+
+def test_list_says_of_what_is_no_program_that_it_is_none(wc_gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("nothing")
+    done = wc_gen("--list", tmp_path / "text")
+    assert (0, True) == (done.returncode, "nothing can be intercepted: it is neither an ELF file" in done.stdout)
 
 
 def test_list_of_a_program_that_is_not_there_is_an_error(wc_gen: Run) -> None:

@@ -100,6 +100,24 @@ def test_an_exit_handler_of_a_function_that_does_not_return_is_explained(
     assert "back_exit on_rand never runs: the call does not come back to its wrapper" in said
 
 
+def test_an_exit_handler_of_a_system_call_that_does_not_return_is_explained(
+    tmp_path: Path, compile_c: Compile, wc_gen: Run
+) -> None:
+    calls = [{"syscall_id": "exit_group", "back_exit": "on_rand"}, {"syscall_id": "read", "back_exit": "on_rand"}]
+    config = {"library_path": str(compile_c(HANDLER, "-shared", "-fPIC")), "syscalls": calls}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = {line.split()[0]: line for line in wc_gen("config.json", "--explain", cwd=tmp_path).stdout.splitlines()}
+    assert [True, False] == ["never runs" in said[name] for name in ("exit_group", "read")]
+
+
+def test_a_handler_of_a_system_call_that_is_not_there_is_named(tmp_path: Path, compile_c: Compile, wc_gen: Run) -> None:
+    calls = [{"syscall_id": "read", "back_enter": "on_rnad"}]
+    config = {"library_path": str(compile_c(HANDLER, "-shared", "-fPIC")), "syscalls": calls}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = wc_gen("config.json", "--explain", cwd=tmp_path).stderr
+    assert ("no handler 'on_rnad'" in said, "syscalls[0].back_enter" in said, "on_rand" in said) == (True, True, True)
+
+
 def test_a_handler_needs_a_library(tmp_path: Path, wc_gen: Run) -> None:
     (tmp_path / "config.json").write_text('{"funcs": [{"func_name": "rand", "back_enter": "on_rand"}]}')
     result = wc_gen("config.json", "--explain", cwd=tmp_path)
