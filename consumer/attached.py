@@ -90,7 +90,8 @@ def _check(pid: int) -> bytes:
     try:
         path = os.readlink(f"/proc/{pid}/exe".encode())
     except PermissionError as error:
-        raise _denied(pid, error.strerror or "") from None
+        why = f"{error.strerror}: it runs as user {status['Uid'].split()[0]}, you are {os.geteuid()}"
+        raise _denied(pid, why) from None
     except OSError:
         raise Refusal(f"process {pid} ({status.get('Name')}) is a kernel thread", "-p") from None
     return path if _is_same(path, pid) else b"/proc/%d/exe" % pid  # replaced, deleted, or seen from elsewhere
@@ -108,7 +109,7 @@ def attach(pids: list[int], tracer: Tracer) -> Attached:
 
 def _denied(pid: int, why: str) -> Refusal:
     hint = f"as the user that runs it, or as root; in a container: --cap-add SYS_PTRACE{_yama()}"
-    return Refusal(f"cannot attach to process {pid} ({_name(pid)})", "-p", why, hint)
+    return Refusal(f"cannot attach to process {pid} ({_name(pid)})", "-p", why, "" if "SYS_PTRACE" in why else hint)
 
 
 def _yama() -> str:
