@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from .decode import Batch
-from .idioms import OPEN_FLAGS
+from .members import OPEN_FLAGS
 from .words import Words
 
 _PREFIXES = {

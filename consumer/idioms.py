@@ -7,28 +7,16 @@ names that C has for them to a function of one column; data of another shape tha
 from __future__ import annotations
 
 import os
-import select
 import signal
 import struct
 from collections.abc import Callable
 
 import numpy as np
-from wc_intercept.generator.manifest import Names
 
 from . import columns
 from .columns import Array
 from .errnos import signal_name
-from .words import Words, escaped, flags, mode_word, signal_set_word
-
-_POLL = flags(
-    Names("flags", [(name, getattr(select, name), 0) for name in ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP",
-                                                                  "POLLNVAL", "POLLRDNORM", "POLLRDBAND", "POLLWRNORM",
-                                                                  "POLLWRBAND", "POLLRDHUP")]),
-    16,
-)  # fmt: skip
-_EPOLL_EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "RDNORM", "RDBAND", "WRNORM", "WRBAND", "MSG", "RDHUP", "EXCLUSIVE",
-                 "ONESHOT", "ET")  # fmt: skip
-_EPOLL = flags(Names("flags", [(f"EPOLL{name}", getattr(select, f"EPOLL{name}"), 0) for name in _EPOLL_EVENTS]), 32)
+from .words import Words, escaped, signal_set_word
 
 
 def _words_of(column: columns.Members) -> Array | None:
@@ -100,50 +88,6 @@ STRUCTS: dict[str, Callable[[columns.Members], list[str] | None]] = {
     "sigset_t": _signal_set,
     "siginfo_t": _signal_info,
 }
-HANDLERS = Words(lambda address: {0: "SIG_DFL", 1: "SIG_IGN", -1: "SIG_ERR"}.get(address) or f"{address:#x}")
-"""Signal handlers, as arguments, members and results."""
-_SA_FLAGS = flags(
-    Names("flags", [("SA_NOCLDSTOP", 1, 0), ("SA_NOCLDWAIT", 2, 0), ("SA_SIGINFO", 4, 0), ("SA_RESTORER", 1 << 26, 0),
-                    ("SA_ONSTACK", 1 << 27, 0), ("SA_RESTART", 1 << 28, 0), ("SA_NODEFER", 1 << 30, 0),
-                    ("SA_RESETHAND", 1 << 31, 0)]),
-    32,
-)  # fmt: skip
-"""The kernel's values: there is no module that has them."""
-_OPEN_FLAGS = ("TMPFILE", "SYNC", "DSYNC", "CREAT", "EXCL", "NOCTTY", "TRUNC", "APPEND", "NONBLOCK", "ASYNC", "DIRECT",
-               "DIRECTORY", "NOFOLLOW", "NOATIME", "CLOEXEC", "PATH")  # fmt: skip
-_ACCESS = [("O_RDONLY", os.O_RDONLY, os.O_ACCMODE), ("O_WRONLY", os.O_WRONLY, os.O_ACCMODE),
-           ("O_RDWR", os.O_RDWR, os.O_ACCMODE)]  # fmt: skip
-_LARGE = [("O_LARGEFILE", 0o100000, 0)]  # the kernel's: to libc's programs for 64 bits it is 0
-OPEN_FLAGS = flags(
-    Names("flags", [*_ACCESS, *((f"O_{n}", getattr(os, f"O_{n}"), 0) for n in _OPEN_FLAGS), *_LARGE]), 64
-)
-_RESOLVING = ("NO_XDEV", "NO_MAGICLINKS", "NO_SYMLINKS", "BENEATH", "IN_ROOT", "CACHED")
-_RESOLVE = flags(Names("flags", [(f"RESOLVE_{name}", 1 << bit, 0) for bit, name in enumerate(_RESOLVING)]), 64)
-MEMBERS: dict[tuple[str, str], Words] = {
-    ("struct sigaction", "__sigaction_handler"): HANDLERS,
-    ("struct sigaction", "sa_handler"): HANDLERS,
-    ("struct sigaction", "sa_flags"): _SA_FLAGS,
-    ("struct kernel_sigaction", "sa_handler"): HANDLERS,
-    ("struct kernel_sigaction", "sa_flags"): _SA_FLAGS,
-    ("struct kernel_sigaction", "sa_mask"): Words(signal_set_word),
-    ("struct open_how", "flags"): OPEN_FLAGS,
-    ("struct open_how", "resolve"): _RESOLVE,
-    ("struct timespec", "tv_nsec"): Words(
-        lambda ns: {0x3FFFFFFF: "UTIME_NOW", 0x3FFFFFFE: "UTIME_OMIT"}.get(ns, str(ns))
-    ),
-    ("struct statx", "stx_mode"): Words(mode_word),
-    ("struct epoll_event", "events"): _EPOLL,
-    ("struct pollfd", "events"): _POLL,
-    ("struct pollfd", "revents"): _POLL,
-}
-MEMBER_NAMES = {"__sigaction_handler": "sa_handler"}
-SHORT: dict[str, tuple[tuple[str, ...], bool]] = {
-    "st_mode": (("st_mode", "st_size"), True),
-    "stx_mode": (("stx_mode", "stx_size"), True),
-    "sysname": (("sysname", "nodename"), True),
-    "sa_mask": (("__sigaction_handler", "sa_handler", "sa_mask", "sa_flags"), False),
-}
-"""Structs that have this member are shown by these, and dots unless what is left out says nothing."""
 
 
 def _status_word(status: int) -> str:

@@ -23,7 +23,7 @@ from .dependent import word_of
 from .descriptors import Descriptors
 from .errnos import errno_text
 from .halves import Halves, Key, Line
-from .idioms import HANDLERS
+from .members import HANDLERS
 from .order import in_order
 from .prefix import Stamp, Stamps, Threads
 from .tail import NAMED, given

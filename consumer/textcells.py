@@ -13,7 +13,8 @@ import numpy as np
 
 from . import columns
 from .columns import Column
-from .idioms import MEMBER_NAMES, MEMBERS, PARAMETERS, SHORT, STRUCTS
+from .idioms import PARAMETERS, STRUCTS
+from .members import MEMBER_NAMES, MEMBERS, SHORT
 from .sockets import address
 from .words import Dictionary, char_word, escaped, plain
 

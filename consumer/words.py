@@ -33,8 +33,8 @@ class Words(dict[Any, str]):
         return word
 
 
-def flags(names: Names, bits: int) -> Words:
-    """Return the words of a flag set: the names of all bits, in the set's order."""
+def flags(names: Names, bits: int, octal: bool = False) -> Words:
+    """Return the words of a flag set: the names of all bits, in the set's order; *octal*: the others are a mode's."""
     entries = [(name, _unsigned(value, bits), _unsigned(mask, bits)) for name, value, mask in names.entries]
     # A flag that contains another one (O_SYNC and O_DSYNC) is tried first.
     by_size = sorted(range(len(entries)), key=lambda i: -(entries[i][1].bit_count()))
@@ -49,14 +49,14 @@ def flags(names: Names, bits: int) -> Words:
                 found.add(i)
             elif not value and number & mask == 0 and (mask or not number):
                 found.add(i)
-        return _joined([entries[i][0] for i in sorted(found)], rest)
+        return _joined([entries[i][0] for i in sorted(found)], f"0{rest:o}" if octal else f"{rest:#x}", rest)
 
     return Words(word)
 
 
-def _joined(names: list[str], rest: int) -> str:
+def _joined(names: list[str], unnamed: str, rest: int) -> str:
     if rest:
-        names.append(f"{rest:#x}")
+        names.append(unnamed)
     return "|".join(names) or "0"
 
 
@@ -136,6 +136,10 @@ _ROLES: dict[str, Callable[[int], str]] = {
 }
 
 
+_WITH_MODES = frozenset({"ipcget"})
+"""Sets of flags beside which permissions stand in one number (shmget's)."""
+
+
 class Dictionary:
     """The words of one manifest's numbers."""
 
@@ -155,7 +159,8 @@ class Dictionary:
         key = (name, bits)
         if key not in self._sets:
             names = self._names[name]
-            self._sets[key] = (flags if names.kind == "flags" else enum)(names, bits)
+            modes = name in _WITH_MODES
+            self._sets[key] = flags(names, bits, modes) if names.kind == "flags" else enum(names, bits)
         return self._sets[key]
 
 

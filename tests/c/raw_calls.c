@@ -180,6 +180,7 @@ files(void)
         CALL(newfstatat, AT_FDCWD, r->name, &r->status, AT_SYMLINK_NOFOLLOW);
         CALL(statx, AT_FDCWD, r->name, AT_STATX_DONT_SYNC, STATX_SIZE | STATX_MODE, &r->extended);
         CALL(statfs, "/proc", &r->file_system);
+        CALL(getrlimit, RLIMIT_CPU, &r->limit);
         CALL(fstatfs, 99, &r->file_system);
         CALL(access, r->name, R_OK | W_OK);
         CALL(access, "absent", F_OK);
@@ -504,6 +505,8 @@ processes(void)
         CALL(landlock_create_ruleset, &r->rules, 8, 1 << 20);
         CALL(landlock_add_rule, 99, 1, &r->rule, 0);
         CALL(landlock_restrict_self, 99, 0);
+        r->clone = (struct clone_args){ .flags = CLONE_VM | CLONE_THREAD, .exit_signal = SIGCHLD, .stack_size = 4096 };
+        CALL(clone3, &r->clone, sizeof(r->clone)); /* a thread must share its handlers */
         CALL(clone3, &r->clone, 4);
         CALL(clone3, &r->clone, sizeof(r->clone) + 100000);
         CALL(set_robust_list, BAD, 1);
