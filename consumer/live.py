@@ -219,7 +219,9 @@ class _Run:
             if chunks:
                 self.sink.take(chunks)
                 self.sight.take(chunks)
-            self.sink.tick(time.monotonic_ns())
+            now = time.monotonic_ns()
+            self.sink.tick(now)
+            self.sight.tick(now)
         except (UserError, OSError) as error:
             self._give_up_writing(error)
 

@@ -27,6 +27,8 @@ from .program import find, inspect, why_not_preloadable, why_not_traceable
 
 MOST_LINES = 10
 MOST_PENDING = 100_000
+LOOKS, LOOK_NS = 3, 10_000_000
+"""How often, and how far apart, a new image's environment is looked at: its exec may still be under way."""
 STRIPPED = "its environment had no LD_PRELOAD and WC_SESSION any more"
 UNKNOWN = "it ended before the shim could begin"
 NO_ROOM = "it could make no segment (no room, or its RLIMIT_FSIZE)"
@@ -41,6 +43,7 @@ class Exec:
     segment: int
     stripped: bool = False
     """Its environment was seen, and had nothing of ours."""
+    looks: int = LOOKS
 
 
 class Sight:
@@ -48,6 +51,8 @@ class Sight:
 
     def __init__(self) -> None:
         self._pending: dict[int, Exec] = {}
+        self._undecided: dict[int, Exec] = {}
+        self._looked = 0
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Look for EXEC records, and for signs of life from who wrote one."""
@@ -57,6 +62,17 @@ class Sight:
             kinds = kinds_of(headers_of(chunk.cells))
             if abi.EXEC in kinds:
                 self._note(chunk, kinds)
+
+    def tick(self, now: int) -> None:
+        """Look at the environments of what was exec'd lately. *now*: CLOCK_MONOTONIC ns."""
+        if not self._undecided or now - self._looked < LOOK_NS:
+            return
+        self._looked = now
+        for pid, entry in list(self._undecided.items()):
+            entry.stripped = _is_stripped(pid)
+            entry.looks -= 1
+            if entry.stripped or entry.looks == 0 or self._pending.get(pid) is not entry:
+                del self._undecided[pid]
 
     def _returned(self, chunk: Chunk) -> None:
         """A thread that goes on in its ring has not become another program."""
@@ -72,7 +88,7 @@ class Sight:
             if (own and index != firsts[-1]) or len(self._pending) >= MOST_PENDING:
                 continue  # the thread went on: it failed
             thread = (chunk.pid, chunk.tid) if own else (pid, 0)
-            self._pending[pid] = Exec(path, thread, chunk.segment, _is_stripped(pid))
+            self._pending[pid] = self._undecided[pid] = Exec(path, thread, chunk.segment)
 
     def lost(self, programs: Sequence[Program], unrecorded: int = 0, cover: str = "") -> Iterator[str]:
         """Yield what to say of the programs that were never seen, given all images that were.
@@ -87,7 +103,7 @@ class Sight:
         for pid, entry in self._pending.items():
             if seen.get(pid, -1) > entry.segment:
                 continue
-            why = _why(entry.path, entry.stripped or _is_stripped(pid), unrecorded > 0, cover)
+            why = _why(entry.path, entry.stripped, unrecorded > 0, cover)
             if why is not None:
                 found[os.fsdecode(entry.path), why] += 1
         for (path, why), count in found.most_common(MOST_LINES):
@@ -113,9 +129,10 @@ def _is_stripped(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read()
+        os.stat(f"/proc/{pid}/exe")  # of one that has ended nothing is left, and reads as empty
     except OSError:
         return False
-    return bool(variables) and b"WC_SESSION=" not in variables
+    return b"WC_SESSION=" not in variables
 
 
 def _why(path: bytes, stripped: bool, unrecorded: bool, cover: str) -> str | None:

@@ -217,6 +217,17 @@ def test_a_program_out_of_sight_is_named_with_the_reason(
     )  # fmt: skip
 
 
+def test_a_reason_is_given_only_where_it_is_known(wc_run: Run, files: Path) -> None:
+    """Seen while it ran, the environment is the reason; of one that was gone at once, or had no room, it may be."""
+    said = [
+        wc_run("--preload", files, "-o", "/dev/null", "sh", "-c", f"{script}; true").stderr
+        for script in ("env -i /bin/sleep 0.3", "(ulimit -f 0; exec /bin/true)")
+    ]
+    lines = [next(line for line in text.splitlines() if "lost sight" in line) for text in said]
+    assert [" or it " in line for line in lines] == [False, True]
+    assert ("no LD_PRELOAD" in lines[0], "RLIMIT_FSIZE" in lines[1]) == (True, True)
+
+
 def test_follow_all_keeps_programs_with_a_stripped_environment(wc_run: Run, files: Path, tmp_path: Path) -> None:
     code = "import os; os.execve('/bin/cat', ['cat', '/etc/passwd'], {})"
     done = wc_run("--preload", files, "--follow", "all", "-o", tmp_path / "out", "python3", "-S", "-c", code)
