@@ -169,6 +169,7 @@ class _Planner:
             self._aliases.exports,
             self._aliases.several,
             self._program.names if self._program else (),
+            [name for name, _ in func.capture] if func else (),
             internal=func is not None and func.internal,
         )
 

@@ -31,13 +31,14 @@ def traced_functions(
     exports: Mapping[str, Export],
     several: Collection[str] = (),
     enums: Collection[str] = (),
+    captured: Collection[str] = (),
     *,
     internal: bool = False,
 ) -> Iterator[Traced]:
     """Yield the symbols of the target *name*, whose names *wrappers* are, as *exports* say where they stand.
 
     What *several* libraries export is looked for in all of them: a program may be bound to any. *enums* are the
-    program's own that have names.
+    program's own that have names, *captured* the parameters of which the config says what is kept.
     """
     groups: dict[tuple[str, int], list[Wrapper]] = {}
     for i, wrapper in enumerate(wrappers):
@@ -49,7 +50,7 @@ def traced_functions(
         if function is None:
             chosen = replace(chosen, function=untyped(chosen.symbol))
         elif library == PROGRAM and chosen.annotation is None:
-            chosen = replace(chosen, annotation=inferred(function, enums))
+            chosen = replace(chosen, annotation=inferred(function, enums, captured))
         yield Traced(
             chosen,
             library="" if chosen.symbol in several else library or chosen.library or "*",
@@ -59,9 +60,11 @@ def traced_functions(
         )
 
 
-def inferred(function: Function, enums: Collection[str] = ()) -> Annotation:
+def inferred(function: Function, enums: Collection[str] = (), captured: Collection[str] = ()) -> Annotation:
     """Return what the types of a program's own function tell: enums; a pointer to char is a string, perhaps."""
-    params = tuple((param.name, _role(param.type, enums)) for param in function.params)
+    params = tuple(
+        (param.name, Role() if param.name in captured else _role(param.type, enums)) for param in function.params
+    )
     return Annotation(function.name, params, _role(function.result, enums))
 
 

@@ -130,6 +130,21 @@ def test_a_prototype_of_the_config_stands_in_for_debug_information(compile_c: Ca
     )
 
 
+@pytest.mark.parametrize("record", ["exit", "both"])
+def test_what_a_config_captures_is_bytes_whatever_the_type(
+    record: str, compile_c: Callable[..., Path], wc_run: Run, tmp_path: Path
+) -> None:
+    program = compile_c(
+        "#include <string.h>\n__attribute__((noipa)) int fill(char *out, const char *in, unsigned long n)\n"
+        '{ memcpy(out, in, n); return n; }\nint main(void) { char b[9]; return fill(b, "a\\0cdef", 4) != 4; }\n'
+    )
+    capture = {"out": {"bytes": "return"}, "in": {"bytes": "n - 1"}}
+    config = {"funcs": [{"func_name": "fill", "capture": capture, "record": record}]}
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    (line,) = wc_run("-c", tmp_path / "c.json", "--format", "jsonl", program).stderr.splitlines()
+    assert {"out": "a\0cd", "in": "a\0c", "n": 4} == json.loads(line)["args"]
+
+
 def test_debug_information_in_a_file_of_its_own_is_found(compile_c: Callable[..., Path], tmp_path: Path) -> None:
     program = tmp_path / "program"
     shutil.copy(compile_c("own_types.c"), program)
