@@ -168,12 +168,13 @@ def test_a_stopped_program_stays_stopped(live: Live) -> None:
 # --- letting go ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("functions", [(), ("turn",)], ids=["calls", "functions"])
 @pytest.mark.parametrize("mode", LIVES)
-def test_a_program_that_is_let_go_lives_on(live: Live, mode: str, soak: bool) -> None:
+def test_a_program_that_is_let_go_lives_on(live: Live, mode: str, functions: tuple[str, ...], soak: bool) -> None:
     """Again and again, at whatever moment."""
     program = live(mode)
     for turn in range(100 if soak else 8):
-        with Tracing(ALL) as t:
+        with Tracing(ALL, functions=functions) as t:
             t.attach(program)
             deadline = time.monotonic() + 0.003 * turn
             while time.monotonic() < deadline:
@@ -185,13 +186,28 @@ def test_a_program_that_is_let_go_lives_on(live: Live, mode: str, soak: bool) ->
 
 
 @pytest.mark.parametrize("mode", LIVES)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_lives_on_when_the_tracer_is_ended(live: Live, mode: str, number: int) -> None:
     """By a signal that it can catch, or by one that it cannot: system calls alone leave nothing behind."""
     program = live(mode)
     with Tracing(ALL) as t:
         t.attach(program)
         t.turn()
+        os.kill(t.tracer.pid, number)
+        t.until(lambda: t.tracer.gone or t.tracer.ended, "the tracer's end")
+    assert "0" == status_of(program.pid, "TracerPid")
+    end(program)
+
+
+@pytest.mark.parametrize("mode", LIVES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGSEGV, signal.SIGABRT])
+def test_its_code_is_whole_again_when_the_tracer_is_ended(live: Live, mode: str, number: int) -> None:
+    """By whatever it can catch, a crash of its own included: no breakpoint stays behind."""
+    program = live(mode)
+    with Tracing(("getppid",), functions=("turn",)) as t:
+        t.attach(program)
+        if mode in ("busy", "threads", "forking"):
+            t.until(lambda: by_call(t.records())["turn"] > 5, "calls of the function")
         os.kill(t.tracer.pid, number)
         t.until(lambda: t.tracer.gone or t.tracer.ended, "the tracer's end")
     assert "0" == status_of(program.pid, "TracerPid")
@@ -313,7 +329,10 @@ def test_a_process_that_this_tracer_traces() -> None:
 
 def test_a_thread_of_a_process(live: Live) -> None:
     program = live("threads")
-    thread = next(int(n) for n in os.listdir(f"/proc/{program.pid}/task") if int(n) != program.pid)
+    deadline = time.monotonic() + SECONDS
+    while len(tasks := os.listdir(f"/proc/{program.pid}/task")) < 9:
+        assert time.monotonic() < deadline
+    thread = sorted(int(task) for task in tasks)[1]
     with refused(f"{thread} is a thread of process {program.pid}") as t:
         t.tracer.attach(thread)
     end(program)

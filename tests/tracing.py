@@ -5,7 +5,7 @@ kill or detach. Rules: a plan made here by hand, in which every system call has 
 pointers, so that the loop is tested without the generator; every wait is bounded; what a test started is gone when it
 ends.
 
-Absent on purpose: functions (test_tracer_breaks.py), what records hold (test_tracer_records.py).
+Absent on purpose: what functions of libraries need (test_tracer_breaks.py), what records hold (test_tracer_records.py).
 """
 
 from __future__ import annotations
@@ -43,28 +43,29 @@ ENDLESS = ("exit", "exit_group")
 EXECUTING = ("execve", "execveat")
 
 
-def manifest_of(names: Sequence[str]) -> Manifest:
+def manifest_of(names: Sequence[str], functions: Sequence[str]) -> Manifest:
     words = [Field(f"a{i}", "uint", offset, 8) for i, offset in enumerate(OFFSETS)]
     symbols = [
         Symbol(name, i, "syscall", "", fields=words, result=Return("int", 8, fail="-1"), cells=2, engine="ptrace")
-        for i, name in enumerate(names)
+        for i, name in enumerate([*names, *functions])
     ]
-    targets = [Target(name, "syscall") for name in names]
+    targets = [Target(name, "syscall") for name in names] + [Target(name) for name in functions]
     return Manifest("test", Platform("x86_64", "glibc", "libc.so.6"), targets, symbols)
 
 
-def plan_of(names: Sequence[str]) -> bytes:
-    """The bytes of wc_plan.h for *names*."""
-    text = b"\0"
+def plan_of(names: Sequence[str], functions: Sequence[str]) -> bytes:
+    """The bytes of wc_plan.h for the system calls *names* and the program's own *functions*."""
+    text = b"\0.\0"
     places = []
-    for name in names:
+    every = [*((name, numbers()[name], 0) for name in names), *((name, -1, 1) for name in functions)]
+    for name, _, _ in every:
         places.append(len(text))
         text += name.encode() + b"\0"
     targets = b"".join(TARGET.pack(place, 0, 0, 0, 0) for place in places)
     symbols, arguments = b"", b""
-    for i, (name, place) in enumerate(zip(names, places, strict=True)):
+    for i, ((name, number, library), place) in enumerate(zip(every, places, strict=True)):
         flags = NORETURN * (name in ENDLESS) | EXECS * (name in EXECUTING)
-        symbols += SYMBOL.pack(place, 0, numbers()[name], 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0)
+        symbols += SYMBOL.pack(place, library, number, 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0)
         for word, offset in enumerate(OFFSETS):
             arguments += ARGUMENT.pack(offset, 0, 2, 8, 0, word, 1, 0, 0, 0, 0, 0, 0)
     parts, at, places_of = [targets, symbols, arguments, STEP.pack(0, 0, 0, 0), text], HEAD.size, []
@@ -72,7 +73,7 @@ def plan_of(names: Sequence[str]) -> bytes:
         places_of.append(at)
         at += len(part) + -len(part) % 8
     body = b"".join(part + bytes(-len(part) % 8) for part in parts)
-    counts = len(names), len(names), 6 * len(names), 1, len(text)
+    counts = len(every), len(every), 6 * len(every), 1, len(text)
     placed = [number for pair in zip(counts, places_of, strict=True) for number in pair]
     return HEAD.pack(MAGIC, VERSION, at, HASH, *placed, 0, 0) + body
 
@@ -96,19 +97,19 @@ class Tracing:
 
     def __init__(
         self, calls: Sequence[str] = ("getppid",), *, pin: bool = True, follow: int = fields.FOLLOW_DEFAULT,
-        policy: int = abi.BLOCK, block_ms: int = 10_000, user: int | None = None,
+        policy: int = abi.BLOCK, block_ms: int = 10_000, user: int | None = None, functions: Sequence[str] = (),
     ) -> None:  # fmt: skip
         options = SessionOptions(policy=policy, block_ms=block_ms, follow=follow, clock=abi.CLOCK_TSC)
         with as_user(user):
-            self._start(list(numbers()) if "*" in calls else list(calls), pin, options)
+            self._start(list(numbers()) if "*" in calls else list(calls), functions, pin, options)
 
-    def _start(self, names: list[str], pin: bool, options: SessionOptions) -> None:
-        self.manifest = manifest_of(names)
+    def _start(self, names: Sequence[str], functions: Sequence[str], pin: bool, options: SessionOptions) -> None:
+        self.manifest = manifest_of(names, functions)
         text = encode(self.manifest)
-        stored = ManifestHead(1, len(names), HASH, len(text)), [1] * len(names), text
+        stored = ManifestHead(1, len(self.manifest.targets), HASH, len(text)), [1] * len(self.manifest.targets), text
         self._folder = tempfile.TemporaryDirectory()
         plan = Path(self._folder.name) / "plan"
-        plan.write_bytes(plan_of(names))
+        plan.write_bytes(plan_of(names, functions))
         self.session = SessionDirectory.create(None, stored, options, plan)
         self.reader = Reader(self.session.path, False)
         self.tracer = Tracer.start(self.session, str(plan), beside=False, pin=pin, handlers=False)

@@ -156,6 +156,8 @@ struct wct_tracee {
         uint32_t returning; /* those of them whose signal handler has not returned */
         uint64_t entered;  /* number + 1 of an entry that PTRACE_SYSCALL has shown: the filter's stop for it may follow */
         bool restarting;   /* a call has just ended with ERESTART*: the next entry is awaited */
+        struct user_regs_struct regs_read; /* as the kernel has them, while regs_compared */
+        bool regs_compared;
         bool framing;      /* stepping onto a signal handler's first instruction */
         bool affinity;     /* inside a call that asks for its processors */
         bool held;         /* stopped until wct_unhold, or wct_detach_all, is through */

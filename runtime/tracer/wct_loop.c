@@ -14,6 +14,8 @@
 #define _GNU_SOURCE
 #include "wct_loop.h"
 
+#include "wct_space.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@
 static struct wct_event *queue;
 static uint32_t queue_first, queue_count, queue_room, taken;
 static bool holding;
+static struct wct_event current; /* being acted upon; tid 0: none */
 
 static void
 queue_put(struct wct_event event)
@@ -158,16 +161,18 @@ wct_resume(struct wct_tracee *tracee)
         }
         const int signal = tracee->signal, request = request_for(tracee);
         wct_regs_flush(tracee);
-        tracee->regs_known = false;
+        wct_regs_forget(tracee);
         tracee->signal = 0;
         tracee->stepping = false;
         if (tracee->group_stop) {
                 tracee->state = WCT_LISTENING;
                 ptrace(PTRACE_LISTEN, tracee->tid, 0, 0);
-                return;
+        } else {
+                tracee->state = WCT_RUNNING;
+                ptrace((enum __ptrace_request)request, tracee->tid, 0, (long)signal);
         }
-        tracee->state = WCT_RUNNING;
-        ptrace((enum __ptrace_request)request, tracee->tid, 0, (long)signal);
+        if (current.tid == tracee->tid)
+                current.tid = 0;
 }
 
 static unsigned long
@@ -208,6 +213,7 @@ dispatch_stop(struct wct_tracee *tracee, int status)
 void
 wct_dispatch_event(const struct wct_event *event)
 {
+        current = *event;
         struct wct_tracee *tracee = wct_tracee_find(event->tid);
         if (!WIFSTOPPED(event->status)) {
                 if (tracee != NULL)
@@ -228,6 +234,39 @@ wct_dispatch_event(const struct wct_event *event)
         tracee->state = WCT_STOPPED;
         tracee->group_stop = false;
         dispatch_stop(tracee, event->status);
+}
+
+static void
+unhit(struct wct_tracee *tracee)
+{
+        struct user_regs_struct *regs = wct_regs(tracee);
+        const struct wct_space *space = tracee->process != NULL ? tracee->process->space : NULL;
+        if (regs == NULL || space == NULL || wct_break_find(space, regs->rip - 1) == NULL)
+                return;
+        regs->rip--;
+        wct_regs_touch(tracee);
+        wct_regs_flush(tracee);
+}
+
+/* The acting has crashed: as it was at the stop, a breakpoint not yet hit, a child not yet taken in. */
+void
+wct_dispatch_abandon(void)
+{
+        struct wct_tracee *tracee = wct_tracee_find(current.tid);
+        const int event = current.status >> 16;
+        if (current.tid == 0 || tracee == NULL || !WIFSTOPPED(current.status))
+                return;
+        wct_regs_forget(tracee);
+        if (wct_regs(tracee) == NULL) /* it runs again */
+                return;
+        holding = tracee->held = true;
+        tracee->state = WCT_STOPPED;
+        if (current.status >> 8 == SIGTRAP)
+                unhit(tracee);
+        else if (event == 0 && WSTOPSIG(current.status) != (SIGTRAP | 0x80))
+                tracee->signal = WSTOPSIG(current.status);
+        else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE)
+                wct_on_fork(tracee, (pid_t)message_of(tracee->tid), event);
 }
 
 /* --- holding: all stopped at once, to change what they run or to let them go -------------------------------------------- */
@@ -295,6 +334,7 @@ wct_hold_all(void)
                         fruitless++;
                 }
         }
+        wct_orphans_take_in();
 }
 
 static void

@@ -27,6 +27,8 @@ extern uint32_t wct_orphans_seen; /* ever */
 void wct_hold_all(void);
 void wct_unhold_all(void);
 
+void wct_dispatch_abandon(void); /* the tracer has crashed in the midst of an event: let its tracee be let go */
+
 /* wct_signal.c */
 void wct_on_stop(struct wct_tracee *tracee, int number); /* PTRACE_EVENT_STOP */
 
@@ -44,6 +46,7 @@ struct wct_process *wct_process_born(const struct wct_process *parent, pid_t pid
 /* wct_orphan.c: children whose parents' events have not come. */
 void wct_process_bury(struct wct_process *process); /* the last of its threads has ended: it is remembered for its children */
 void wct_orphans_review(void);                      /* a child has stopped, or a process has ended: who is nobody's child now? */
+void wct_orphans_take_in(void);                     /* all of them, whosever they are */
 pid_t wct_orphans_wait(int *status, int options);   /* waitpid while there are such; 0: one has been taken in instead */
 
 /* A line of /proc/TID/status: the number behind `key` ("TracerPid:"), in `base`; -1 when there is none. wct_attach.c. */

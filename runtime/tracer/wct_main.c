@@ -8,8 +8,9 @@
  *   from us  ok PID | error TEXT | warn TEXT | exit PID STATUS (as waitpid has it) | end
  * Two threads: main makes all ptrace calls and runs the handlers; the other hears the line and the signals that end us, and
  * wakes main out of waitpid by a signal, again and again until main has looked, since the first may come before the wait.
- * SIGTERM, SIGHUP and the end of the line mean "detach", and that nobody reads any more.  The keyboard's signals are the
- * program's: they are ignored.
+ * SIGTERM, the other signals that mean an end, and the end of the line mean "detach", and that nobody reads any more.  The
+ * keyboard's signals are the program's: they are ignored.  Should the tracer crash, it lets go what it has attached to before it
+ * dies, since that would meet its breakpoints; what it launched ends with it anyway.
  *
  * Absent on purpose: starting the program (wc-run stays its parent), and ending it.
  */
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -34,10 +36,12 @@
 
 #define MESSAGE 512
 #define WAKE SIGURG
+#define CRASH_STACK (256 << 10)
+#define CRASH_SECONDS 10
 
 struct wct_session wct_session;
 
-static int line = -1, ending = -1; /* ending: a signalfd */
+static int line = -1, ending = -1, asked_to_end = -1; /* ending: a signalfd; asked_to_end: an eventfd */
 static pthread_t main_thread;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -98,14 +102,16 @@ hand_over(const char *text)
 static void *
 hear(void *unused)
 {
-        struct pollfd from[2] = {{.fd = line, .events = POLLIN}, {.fd = ending, .events = POLLIN}};
+        struct pollfd from[3] = {{.fd = line, .events = POLLIN}, {.fd = ending, .events = POLLIN}, {.fd = asked_to_end, .events = POLLIN}};
         (void)unused;
         for (;;) {
                 char text[MESSAGE];
                 struct signalfd_siginfo taken;
-                if (poll(from, 2, -1) < 0)
+                if (poll(from, 3, -1) < 0)
                         continue;
                 if (from[1].revents & POLLIN && read(ending, &taken, sizeof taken) > 0)
+                        hand_over("over");
+                if (from[2].revents & POLLIN && read(asked_to_end, &taken, sizeof taken) > 0)
                         hand_over("over");
                 if (!from[0].revents)
                         continue;
@@ -221,10 +227,35 @@ options_read(int count, char **words)
         return wct_session.path == NULL || line < 0 ? "--session and --line are needed" : NULL;
 }
 
+/*
+ * A crash of our own: the heap may be locked, so that there is a limit to it. Where somebody has sent the signal it is no crash,
+ * and has come at any moment: main shall end when it is through with what it does.
+ */
+static void
+crashed(int number, siginfo_t *info, void *context)
+{
+        const uint64_t one = 1;
+        (void)context;
+        if (info->si_code <= 0 && info->si_pid != getpid() && write(asked_to_end, &one, sizeof one) == sizeof one)
+                return;
+        signal(number, SIG_DFL);
+        signal(SIGALRM, SIG_DFL);
+        alarm(CRASH_SECONDS);
+        if (pthread_equal(pthread_self(), main_thread) && !wct_session.over) {
+                wct_session.over = true;
+                wct_dispatch_abandon();
+                wct_detach_all();
+        }
+        raise(number);
+}
+
 static void
 signals_prepare(void)
 {
         static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
+        static const int ending_ones[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU};
+        static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP, SIGALRM};
+        static char stack[CRASH_STACK];
         const struct sigaction quiet = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP}; /* stops come by waitpid alone */
         const struct sigaction wake = {.sa_handler = woken};                              /* no SA_RESTART: it shall interrupt */
         sigset_t ends;
@@ -233,8 +264,15 @@ signals_prepare(void)
         sigaction(SIGCHLD, &quiet, NULL);
         sigaction(WAKE, &wake, NULL);
         sigemptyset(&ends);
-        sigaddset(&ends, SIGTERM);
-        sigaddset(&ends, SIGHUP);
+        for (size_t i = 0; i < sizeof ending_ones / sizeof *ending_ones; i++)
+                sigaddset(&ends, ending_ones[i]);
+        const stack_t elsewhere = {.ss_sp = stack, .ss_size = sizeof stack};
+        struct sigaction crash = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
+        crash.sa_sigaction = crashed;
+        asked_to_end = eventfd(0, EFD_CLOEXEC);
+        sigaltstack(&elsewhere, NULL);
+        for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+                sigaction(crashes[i], &crash, NULL);
         pthread_sigmask(SIG_BLOCK, &ends, NULL);
         ending = signalfd(-1, &ends, SFD_CLOEXEC);
 }
@@ -248,6 +286,7 @@ main(int count, char **words)
                 return 2;
         }
         fcntl(line, F_SETFD, FD_CLOEXEC);
+        main_thread = pthread_self();
         signals_prepare();
         why = session_open();
         if (why != NULL) {
@@ -259,7 +298,6 @@ main(int count, char **words)
         if (why != NULL)
                 wct_tell("warn no handler runs: %s", why);
         pthread_t hearer;
-        main_thread = pthread_self();
         if (pthread_create(&hearer, NULL, hear, NULL) != 0) {
                 wct_tell("error the tracer cannot start a thread");
                 return 1;

@@ -109,6 +109,14 @@ wct_orphans_review(void)
                 wct_each_tracee(take_in, NULL);
 }
 
+void
+wct_orphans_take_in(void)
+{
+        static char any;
+        if (wct_orphans != 0)
+                wct_each_tracee(take_in, &any);
+}
+
 static uint64_t
 milliseconds(void)
 {
@@ -122,7 +130,6 @@ pid_t
 wct_orphans_wait(int *status, int options)
 {
         static uint64_t began, seen;
-        static char any;
         struct timespec pause = {0, 20000};
         if (seen != wct_orphans_seen) /* another one, so that the patience begins anew */
                 began = milliseconds();
@@ -134,6 +141,6 @@ wct_orphans_wait(int *status, int options)
                 nanosleep(&pause, NULL);
                 pause.tv_nsec = pause.tv_nsec < 1000000 ? pause.tv_nsec * 2 : pause.tv_nsec;
         }
-        wct_each_tracee(take_in, &any);
+        wct_orphans_take_in();
         return 0;
 }

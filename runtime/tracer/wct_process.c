@@ -269,8 +269,10 @@ void
 wct_on_exit(struct wct_tracee *tracee, int status)
 {
         struct wct_process *process = tracee->process;
-        if (process != NULL && process->reported && tracee->tid == process->pid)
-                wct_tell("exit %d %d", tracee->tid, status);
+        if (process != NULL && process->reported && (tracee->tid == process->pid || process->threads == 1)) {
+                wct_tell("exit %d %d", process->pid, status); /* by its last thread where the first had left before we came */
+                process->reported = false;
+        }
         wct_tracee_remove(tracee);
         wct_orphans_review();
 }

@@ -31,15 +31,12 @@ static bool
 is_our_trap(struct wct_tracee *tracee)
 {
         siginfo_t info;
-        if (!tracee->framing && tracee->process->space != NULL && wct_break_hit(tracee))
-                return true; /* it asks the kernel itself where it must: a breakpoint's stop counts every system call */
+        const bool broken = tracee->process->space != NULL;
+        if (!tracee->framing)
+                return broken && wct_break_hit(tracee); /* it asks where it must: a breakpoint's stop counts every system call */
         if (ptrace(PTRACE_GETSIGINFO, tracee->tid, 0, &info) != 0)
                 return true; /* gone, or stopped for another reason: nothing to deliver */
-        if (info.si_code <= 0)
-                return false;
-        if (!tracee->framing)
-                return false;
-        return wct_on_step(tracee) || (tracee->process->space != NULL && wct_break_hit(tracee));
+        return info.si_code > 0 && (wct_on_step(tracee) || (broken && wct_break_hit(tracee)));
 }
 
 void

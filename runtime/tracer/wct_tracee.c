@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define BUCKETS 4096u
+#define CHEAPER 2u /* so many single registers cost less than all at once */
 
 static struct wct_tracee *bucket[BUCKETS];
 static struct wct_process *processes;
@@ -160,7 +161,8 @@ wct_regs(struct wct_tracee *tracee)
         if (!tracee->regs_known) {
                 if (ptrace(PTRACE_GETREGS, tracee->tid, 0, &tracee->regs) != 0)
                         return NULL;
-                tracee->regs_known = true;
+                tracee->regs_read = tracee->regs;
+                tracee->regs_known = tracee->regs_compared = true;
         }
         return &tracee->regs;
 }
@@ -168,16 +170,41 @@ wct_regs(struct wct_tracee *tracee)
 void
 wct_regs_forget(struct wct_tracee *tracee)
 {
-        tracee->regs_known = tracee->regs_changed = false;
+        tracee->regs_known = tracee->regs_changed = tracee->regs_compared = false;
 }
 
+/* Which of the registers differ from the kernel's, the first `most` of them. Returns how many do; `most` + 1: who knows. */
+static unsigned
+changes(const struct wct_tracee *tracee, unsigned *which, unsigned most)
+{
+        const unsigned long long *now = (const unsigned long long *)&tracee->regs;
+        const unsigned long long *before = (const unsigned long long *)&tracee->regs_read;
+        unsigned found = tracee->regs_compared ? 0 : most + 1;
+        for (unsigned i = 0; tracee->regs_compared && i < sizeof tracee->regs / sizeof *now; i++)
+                if (now[i] != before[i] && found++ < most)
+                        which[found - 1] = i;
+        return found;
+}
+
+/* Mostly it is the ip alone, or the ip and one more: writing these costs less than writing all. */
 bool
 wct_regs_flush(struct wct_tracee *tracee)
 {
+        unsigned which[CHEAPER];
+        bool done = true;
         if (!tracee->regs_changed)
                 return true;
         tracee->regs_changed = false;
-        return ptrace(PTRACE_SETREGS, tracee->tid, 0, &tracee->regs) == 0;
+        const unsigned count = changes(tracee, which, CHEAPER);
+        if (count > CHEAPER)
+                done = ptrace(PTRACE_SETREGS, tracee->tid, 0, &tracee->regs) == 0;
+        for (unsigned i = 0; i < count && count <= CHEAPER; i++) {
+                const unsigned long value = ((const unsigned long *)&tracee->regs)[which[i]];
+                done &= ptrace(PTRACE_POKEUSER, tracee->tid, which[i] * sizeof value, value) == 0;
+        }
+        tracee->regs_read = tracee->regs;
+        tracee->regs_compared = true;
+        return done;
 }
 
 struct wct_call *

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+static volatile sig_atomic_t *seen; /* in memory shared with children: handlers that ran */
 static volatile sig_atomic_t caught;
 static sigjmp_buf back;
 static siginfo_t last;
@@ -28,6 +30,7 @@ count(int number, siginfo_t *info, void *context)
         (void)number, (void)context;
         last = *info;
         caught++;
+        ++*seen;
 }
 
 static void
@@ -45,9 +48,9 @@ catch(int number, int flags)
         sigaction(number, &action, NULL);
 }
 
-/* A child that sends `times` signals while its parent blocks, then whatever `end` says. */
+/* A child that sends `times` signals while its parent blocks, each when the last was handled, then a byte to end_fd. */
 static pid_t
-sender(int number, int times, int end_fd)
+sender(int number, int times, int end_fd, bool handled)
 {
         const pid_t to = getpid(), child = fork();
         if (child != 0)
@@ -55,6 +58,8 @@ sender(int number, int times, int end_fd)
         for (int i = 0; i < times; i++) {
                 usleep(3000);
                 kill(to, number);
+                while (handled && *seen <= i)
+                        usleep(100);
         }
         usleep(3000);
         if (end_fd >= 0 && write(end_fd, "x", 1) != 1)
@@ -71,7 +76,7 @@ reading(int flags, int times)
         if (pipe(ends) != 0)
                 exit(1);
         catch(SIGUSR1, flags);
-        const pid_t child = sender(SIGUSR1, times, ends[1]);
+        const pid_t child = sender(SIGUSR1, times, ends[1], true);
         int interrupted = 0;
         while (read(ends[0], &byte, 1) == -1 && errno == EINTR)
                 interrupted++;
@@ -83,7 +88,7 @@ static void
 sleeping(int number)
 {
         struct timespec request = {0, 60000000}, rest = {0, 0};
-        const pid_t child = sender(number, 5, -1);
+        const pid_t child = sender(number, 5, -1, false);
         const int result = nanosleep(&request, &rest);
         printf("%d %d\n", result, result == -1 ? errno : 0);
         while (waitpid(child, NULL, 0) == -1 && errno == EINTR)
@@ -95,7 +100,7 @@ static void
 polling(void)
 {
         catch(SIGUSR1, SA_RESTART);
-        const pid_t child = sender(SIGUSR1, 1, -1);
+        const pid_t child = sender(SIGUSR1, 1, -1, true);
         const int result = poll(NULL, 0, 5000);
         printf("%d %d\n", result, errno);
         while (waitpid(child, NULL, 0) == -1 && errno == EINTR)
@@ -265,6 +270,7 @@ main(int words, char **word)
 {
         const char *mode = words > 1 ? word[1] : "";
         const int times = words > 2 ? atoi(word[2]) : 5;
+        seen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (strcmp(mode, "restart") == 0)
                 reading(SA_RESTART, times);
         else if (strcmp(mode, "interrupt") == 0)
