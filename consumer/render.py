@@ -9,7 +9,7 @@ Absent on purpose: where chunks come from, and what lines look like (text.py, js
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -62,8 +62,8 @@ class Renderer(Protocol):
     def finish(self) -> bytes: ...
 
 
-def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None) -> Renderer:
-    """Return what makes lines of batches."""
+def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None, pids: bool = False) -> Renderer:
+    """Return what makes lines of batches; *pids*: text that names the thread in every line."""
     if look.format == "jsonl":
         return _json_lines(look)
     from .text import TextLines
@@ -77,6 +77,7 @@ def renderer_of(look: Look, manifest: Manifest, descriptors: Descriptors | None)
         paths=descriptors or False if look.paths else False,
         color=look.color,
         events=look.events,
+        pids=pids,
     )
 
 
@@ -130,7 +131,8 @@ class Output:
         self._merge = Merge() if needed(manifest) else None
         self._descriptors = Descriptors() if look.paths or look.path else None
         self._path_filter = PathFilter(look.path, self._descriptors) if look.path and self._descriptors else None
-        self._renderer = renderer_of(look, manifest, self._descriptors)
+        early = replace(look, relative=False) if sort else look  # the line before is known when they are sorted
+        self._renderer = renderer_of(early, manifest, self._descriptors, pids=sort)
         self._sorted: list[tuple[int, bytes]] | None = [] if sort else None
         self._pending = [coverage_lines(look, manifest)]
         self._size = 0
@@ -164,12 +166,29 @@ class Output:
         self.settle()
         for batches in self._joiner.finish(self.decoder, inside):
             self._show(batches)
-        for _, line in sorted(self._sorted or [], key=itemgetter(0)):
+        for line in self._in_time_order():
             self._write(line)
         self._write(self._renderer.finish())
         self.flush()
         if self.summary is not None:
             self._print_summary(self.summary)
+
+    def _in_time_order(self) -> Iterator[bytes]:
+        """Yield the lines that were held back; text with its thread if there are several, and with -r with its time."""
+        held = sorted(self._sorted or [], key=itemgetter(0))
+        if not held or self.look.format != "text":
+            yield from (line for _, line in held)
+            return
+        import numpy as np
+
+        from .prefix import Stamps
+
+        times = np.array([time for time, _ in held], np.int64)
+        stamps = Stamps("r").of(times) if self.look.relative else [""] * len(held)
+        parts = [line.partition(b"] ") for _, line in held]
+        several = len({thread for thread, _, _ in parts}) > 1
+        for stamp, (thread, end, call) in zip(stamps, parts, strict=True):
+            yield (thread + end if several else b"") + stamp.encode() + call
 
     def _print_summary(self, summary: Summary) -> None:
         from .summary import print_summary

@@ -136,8 +136,6 @@ def look_of(given: dict[str, Any]) -> Look:
     """Return how calls are shown. Raises UserError for what exclude each other."""
     if given["successful"] and given["failed"]:
         raise UserError("-z and -Z exclude each other", why="no call both succeeds and fails")
-    if given["relative"] and given["sort"] == "time":
-        raise UserError("-r and --sort time exclude each other", try_="-ttt")
     color = given["color"] == "always" or (given["color"] == "auto" and _likes_color())
     return Look(
         format=given["form"],

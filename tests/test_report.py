@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ def test_what_is_no_recording_is_said_to_be_none(wc_report: Run, tmp_path: Path)
     assert [wc_report(what).returncode for what in (tmp_path / "other", tmp_path / "missing", "999999999")] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("option", [("--since", "noon"), ("-z", "-Z"), ("-r", "--sort", "time")])
+@pytest.mark.parametrize("option", [("--since", "noon"), ("-z", "-Z")])
 def test_options_that_cannot_be_are_refused(wc_report: Run, trace: Trace, option: tuple[str, ...]) -> None:
     done = wc_report(trace.path, *option)
     assert (done.returncode, done.stdout, "error" in done.stderr) == (1, "", True)
@@ -164,3 +165,24 @@ def test_a_killed_consumers_session_is_read_by_the_programs_pid(killed: int, wc_
     """And as often as wanted: reading changes nothing."""
     first, second = wc_report(killed), wc_report(killed)
     assert ('open("/etc/passwd"' in first.stdout, first.stdout) == (True, second.stdout), first.stderr
+
+
+def test_lines_in_time_order_know_their_threads_and_the_line_before(
+    wc_run: Run, wc_report: Run, shim: Callable[..., Path], tmp_path: Path
+) -> None:
+    trace = tmp_path / "t.wc"
+    wc_run(
+        "--preload",
+        shim("open", "read"),
+        "--format",
+        "wc",
+        "-o",
+        trace,
+        "sh",
+        "-c",
+        "cat /etc/hostname & cat /etc/passwd; wait",
+    )
+    plain, timed = (wc_report(trace, "--sort", "time", *more).stdout.splitlines() for more in ((), ("-r",)))
+    assert all(re.match(r"\[pid +\d+\] \w+\(", text) for text in plain)
+    assert [re.sub(r"^(\[pid +\d+\] ) *\d+\.\d{6} ", r"\1", text) for text in timed] == plain
+    assert timed != plain
