@@ -170,6 +170,11 @@ _EXEC_PATHS = {"execve": 0, "execv": 0, "execvp": 0, "execvpe": 0, "execl": 0, "
 _ENVIRONMENTS = {"execve": 2, "execvpe": 2, "fexecve": 2, "execveat": 3, "posix_spawn": 5, "posix_spawnp": 5}
 
 
+def replaces_program(symbol: str) -> bool:
+    """Whether an EXEC record stands for a call of the function *symbol*."""
+    return symbol in _EXEC_PATHS or symbol == "fexecve"
+
+
 def hook(wrapper: Wrapper) -> Hook:
     """Return what *wrapper* does besides recording."""
     assert wrapper.function is not None
@@ -178,7 +183,7 @@ def hook(wrapper: Wrapper) -> Hook:
         after = f"if (ret == 0)\n                wci_hook_exec(&call, false, @symbol@, {names[1]}, (uint32_t)*spawned);"
         before = (f"pid_t spawned_pid = 0, *spawned = {names[0]} != NULL ? {names[0]} : &spawned_pid;",)
         return Hook(before=before, after=(after,), environment=names[5])
-    if symbol in _EXEC_PATHS or symbol == "fexecve":
+    if replaces_program(symbol):
         path = names[_EXEC_PATHS[symbol]] if symbol in _EXEC_PATHS else "NULL"
         index = _ENVIRONMENTS.get(symbol)
         environment = names[index] if index is not None else "environment" if symbol == "execle" else "__environ"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from .classes import FORWARDS
+from .classes import FORWARDS, replaces_program
 from .keep import Keep
 from .layout import REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
@@ -353,7 +353,7 @@ def _flags(one: _Arguments) -> int:
         | FALLBACK * traced.fallback
         | INTERNAL * traced.internal
         | UNTYPED * traced.untyped
-        | EXECS * traced.replaces
+        | EXECS * (traced.replaces or (traced.number < 0 and replaces_program(traced.wrapper.symbol)))
         | _format(traced.wrapper)
     )
 
