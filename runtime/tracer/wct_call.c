@@ -174,10 +174,10 @@ exec_path(const struct wct_call *call, const struct wct_site *site, char path[st
         const struct wct_argument *argument = wct_plan.arguments + call->symbol->first;
         uint32_t i = 0;
         bool ended = false;
-        *flags = 0;
+        *flags = WCI_BLOB_KEPT | WCI_BLOB_NULL;
         while (i < call->symbol->arguments && argument[i].content != WCT_KEEP_TEXT)
                 i++;
-        if (i == call->symbol->arguments)
+        if (i == call->symbol->arguments) /* fexecve */
                 return 0;
         *flags = WCI_BLOB_KEPT | (call->value[i] == 0 ? WCI_BLOB_NULL : 0);
         const size_t length = wct_read_text(site->tracee->tid, path, call->value[i], WCT_PATH_LIMIT, &ended);
