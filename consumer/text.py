@@ -165,7 +165,8 @@ class TextLines:
         """Return the parameters that only the called alias has: __printf_chk's flag, when shown as printf."""
         id, name = batch.layout.id, batch.target.name
         if id not in self._aliases:
-            own = [s for s in self._manifest.symbols if s.name == name and s.target == batch.symbol.target]
+            function = batch.layout.kind != "syscall"  # a system call is shown as itself
+            own = [s for s in self._manifest.symbols if function and s.name == name and s.target == batch.symbol.target]
             known = {field.name for symbol in own for field in symbol.fields}
             given = {field.name for field in batch.symbol.fields}
             self._aliases[id] = frozenset(given - known if own and known <= given else ())

@@ -368,7 +368,8 @@ class _Planner:
         if one.chosen.pending:
             reason = f"{func.library} is not there now: it is looked for when the function is first called"
             if one.why:
-                reason = f"{one.why}; it is looked for in {func.library or 'the program and all'} that is loaded"
+                where = f"{func.library}, when that is loaded" if func.library else "the program and all that it loads"
+                reason = f"{one.why}; it is looked for in {where}"
             return Coverage(
                 requested, name, "pending", main.wrapper, symbols, "ptrace" if one.why else "preload", reason, func.at
             )
