@@ -152,6 +152,15 @@ bring_near(const struct wct_insn *insn, uint8_t *code)
         }
 }
 
+/* Into itself: perhaps for ever. */
+static bool
+circles(const struct wct_insn *insn, const uint8_t *code)
+{
+        const bool relative = insn->flow == WCT_FLOW_JUMP || insn->flow == WCT_FLOW_BRANCH || insn->flow == WCT_FLOW_COUNT ||
+                              insn->flow == WCT_FLOW_CALL;
+        return relative && wct_insn_goal(insn, code, AT) - AT < insn->length;
+}
+
 /* What an instruction leaves undefined, or counts: AF after logic, flags after shifts of nothing. */
 static bool
 same_registers(const struct user_regs_struct *a, const struct user_regs_struct *b, uint64_t flags)
@@ -201,9 +210,11 @@ main(void)
 {
         static struct outcome here, there;
         char line[128];
+        static uint8_t int3s[PAGES];
         unsigned long ran = 0, emulated = 0, wrong = 0;
         struct user_regs_struct regs;
         struct user_fpregs_struct vectors;
+        memset(int3s, 0xcc, sizeof int3s);
         start();
         ptrace(PTRACE_GETREGS, child, 0, &regs);
         ptrace(PTRACE_GETFPREGS, child, 0, &vectors);
@@ -222,7 +233,7 @@ main(void)
                         continue;
                 }
                 bring_near(&insn, code);
-                if (!wct_insn_move(&moved, &insn, code, AT, SLOT))
+                if (circles(&insn, code) || !wct_insn_move(&moved, &insn, code, AT, SLOT))
                         continue;
                 memset(page, 0xcc, sizeof page);
                 put(SLOT, page, sizeof page);
@@ -254,7 +265,7 @@ main(void)
                                 wrong++;
                         }
                 }
-                put(CODE, memset(calloc(1, PAGES), 0xcc, PAGES), PAGES);
+                put(CODE, int3s, PAGES);
         }
         kill(child, SIGKILL);
         printf("%lu run, %lu emulated, %lu wrong\n", ran, emulated, wrong);
