@@ -8,12 +8,15 @@ Absent on purpose: storms (test_torture.py).
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import run_tool
+from handling import HANDLERS
 from harness import Record, Trace
 from tracing import SECONDS, Tracing, traced
 from wc_intercept.consumer import abi
@@ -122,6 +125,23 @@ def test_queued_signals_are_each_delivered_once(run: Callable[..., Trace]) -> No
     trace = run("queue", 2000)
     assert "2000 2001000\n" == trace.stdout
     assert 2000 == len(results(trace, "rt_sigreturn"))
+
+
+def test_an_exit_handler_changes_what_a_signal_made_of_a_call(
+    tmp_path: Path, compile_c: Callable[..., Path], signalled: Path
+) -> None:
+    """The result lies in the signal's frame by then: the program gets it when its own handler has returned."""
+    source = "#include <wc_ptrace.h>\nvoid h(struct user_regs_struct *r, int p) {" + (
+        'printf("%lld %lld %lld\\n", (long long)r->orig_rax, (long long)r->rax, r->rdx + 0 * p); r->rax = -ETIMEDOUT; }'
+    )
+    library = compile_c(source, *HANDLERS)
+    call = {"syscall_id": "poll", "back_exit": "h"}
+    (tmp_path / "config.json").write_text(json.dumps({"library_path": str(library), "syscalls": [call]}))
+    output = ["--format", "jsonl", "-o", tmp_path / "calls"]
+    ran = run_tool("wc-run", "-c", tmp_path / "config.json", *output, signalled, "poll")
+    assert (0, {"7 -4 5000", "-1 110"}) == (ran.returncode, set(ran.stdout.splitlines()))
+    (record,) = map(json.loads, (tmp_path / "calls").read_text().splitlines())
+    assert (-1, "ETIMEDOUT") == (record["ret"], record["errno"])
 
 
 # --- what a signal says --------------------------------------------------------------------------------------------------------

@@ -319,6 +319,34 @@ wct_on_syscall(struct wct_tracee *tracee, bool by_filter)
 
 /* --- a handler upon a call that waits ---------------------------------------------------------------------------------------- */
 
+/* The call's exit handler sees the registers as they would be without the signal, and changes what the frame gives back. */
+static void
+finish_in_frame(struct wct_tracee *tracee, const greg_t *saved, uint64_t at)
+{
+        struct user_regs_struct *regs = wct_regs(tracee);
+        const struct user_regs_struct here = *regs;
+        regs->rdi = (uint64_t)saved[REG_RDI], regs->rsi = (uint64_t)saved[REG_RSI], regs->rdx = (uint64_t)saved[REG_RDX];
+        regs->r10 = (uint64_t)saved[REG_R10], regs->r8 = (uint64_t)saved[REG_R8], regs->r9 = (uint64_t)saved[REG_R9];
+        regs->rax = (uint64_t)saved[REG_RAX], regs->rip = (uint64_t)saved[REG_RIP], regs->rsp = (uint64_t)saved[REG_RSP];
+        regs->orig_rax = (uint64_t)innermost(tracee)->symbol->number;
+        wct_syscall_finish(tracee, saved[REG_RAX]);
+        const uint64_t result = regs->rax;
+        *regs = here;
+        if (result != (uint64_t)saved[REG_RAX])
+                wct_write(tracee->tid, at + REG_RAX * sizeof *saved, &result, sizeof result);
+}
+
+/* The kernel makes it again, now or when the handler has returned. */
+static void
+note_restart(struct wct_tracee *tracee, struct wct_call *call, const struct user_regs_struct *regs)
+{
+        tracee->restarting = regs->rip == call->back;
+        if (tracee->restarting || call->frame != 0)
+                return;
+        call->frame = regs->rsp + 8; /* the handler's return address is popped by its ret */
+        tracee->returning++;
+}
+
 /*
  * One step after a signal came upon a call that waits. Where a handler begins, the kernel has decided: its frame (rdx: ucontext)
  * goes back in front of the instruction, or behind it with the call's result. Where none began after all, the call was made
@@ -336,25 +364,19 @@ wct_on_step(struct wct_tracee *tracee)
                 return false;
         struct wct_call *call = innermost(tracee);
         const uint64_t at = regs->rdx + offsetof(ucontext_t, uc_mcontext.gregs);
-        int64_t result = 0;
-        if (regs->rip == call->back)
-                result = (int64_t)regs->rax;
-        else if (wct_read(tracee->tid, saved, at, sizeof saved) != sizeof saved)
+        const bool again = regs->rip == call->back;
+        if (!again && wct_read(tracee->tid, saved, at, sizeof saved) != sizeof saved)
                 return true;
-        else if ((uint64_t)saved[REG_RIP] == call->back)
-                result = saved[REG_RAX];
-        else
-                result = -ERESTARTSYS; /* it will be made again when the handler returns */
-        if (is_restart(result)) {
-                tracee->restarting = regs->rip == call->back;
-                if (!tracee->restarting && call->frame == 0) {
-                        call->frame = regs->rsp + 8; /* the handler's return address is popped by its ret */
-                        tracee->returning++;
-                }
+        const bool ended = again ? !is_restart((int64_t)regs->rax) : (uint64_t)saved[REG_RIP] == call->back;
+        if (!ended) {
+                note_restart(tracee, call, regs);
                 return true;
         }
         tracee->restarting = false;
-        wait_no_more(tracee, innermost(tracee));
-        wct_syscall_finish(tracee, result);
+        wait_no_more(tracee, call);
+        if (again)
+                wct_syscall_finish(tracee, (int64_t)regs->rax);
+        else
+                finish_in_frame(tracee, saved, at);
         return true;
 }
