@@ -133,7 +133,10 @@ class Tracer:
 
     def why_gone(self) -> str:
         """Return how the tracer's process ended, in words. For when the line has ended and nobody asked for it."""
-        self._reap()
+        try:
+            self._reap()
+        except ChildProcessError:
+            return "its exit status is not to be had: SIGCHLD is ignored here"
         if self._status is None:
             return "it closed its line and runs on"
         code = os.waitstatus_to_exitcode(self._status)
@@ -143,7 +146,10 @@ class Tracer:
         """Hang up. A tracer that still has programs goes on without recording. May be called twice."""
         self._line.close()
         if self.ended or self.gone:
-            self._reap()
+            try:
+                self._reap()
+            except ChildProcessError:
+                pass  # SIGCHLD is ignored here: nothing is left to wait for
         self.gone = True
 
     def _reap(self) -> None:
