@@ -17,6 +17,8 @@
 #include "wct_space.h"
 
 #include <elf.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,11 +178,21 @@ note_executable(struct wct_space *space, const struct wct_maps *maps)
         }
 }
 
+/* The session has a link to the shim, which programs preload; maps show what it leads to. */
 static bool
-ends_with(const char *path, const char *name)
+is_shim(const struct wct_mapping *mapping)
 {
-        const char *last = strrchr(path, '/');
-        return *name != '\0' && strcmp(last != NULL ? last + 1 : path, name) == 0;
+        static char path[PATH_MAX];
+        static bool looked;
+        char link[PATH_MAX];
+        const char *name = wct_text(wct_plan.head->shim);
+        if (!looked && *name != '\0') {
+                snprintf(link, sizeof link, "%s/%s", wct_session.path, name);
+                if (realpath(link, path) == NULL)
+                        path[0] = '\0';
+        }
+        looked = true;
+        return path[0] != '\0' && strncmp(mapping->path, path, sizeof mapping->path - 1) == 0;
 }
 
 /* Neighbours of one file, at rising offsets: one object. The same file again from its start: another copy. */
@@ -218,7 +230,7 @@ module_add(struct wct_tracee *tracee, const struct wct_mapping *first, uint64_t 
         module = &all[space->module_count++];
         *module = (struct wct_module){.low = first->low, .high = high, .inode = first->inode, .seen = true};
         module->program = headers >= first->low && headers < high;
-        module->shim = ends_with(first->path, wct_text(wct_plan.head->shim));
+        module->shim = is_shim(first);
         module->object = module->shim ? NULL : wct_object_of(tracee->tid, first, &module->bias);
 }
 
