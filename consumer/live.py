@@ -21,14 +21,17 @@ from .accounting import Account
 from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
+from .engine import Engine
 from .filter import Filter
 from .inherited import descriptor_paths, descriptor_paths_of
+from .launch import resolve
 from .life import Life, die_as
 from .log import Log
 from .machine import Native
 from .options import Options
 from .recording import Recording
 from .refusal import OWN_ERROR
+from .reload import Reload
 from .render import Look, Output
 from .session import SessionDirectory
 from .sight import Sight
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from .tracer import Tracer
 
 LOST = 124
+FAREWELL_NS = 100_000_000
 
 
 class Sink(Protocol):
@@ -101,6 +105,8 @@ def follow(
     try:
         lost = run.to_the_end()
     finally:
+        if run.reload is not None:
+            run.reload.close()
         drain.close()
         session.remove()
         if tracer is not None:
@@ -128,6 +134,7 @@ class _Run:
         """The tracer died, and the program with it (or, attached to, went on alone)."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
+        self.reload: Reload | None = None
         self.failed = False
         self.sink: Sink = Nowhere()
         try:
@@ -175,6 +182,7 @@ class _Run:
         self.session.close()
         for chunks in self.drain.finish():
             self._take(chunks)
+        self._hear_the_end()
         self._repeat_warnings()
         account = self.drain.account()
         try:
@@ -214,6 +222,13 @@ class _Run:
             goes_on = "the process goes on untraced" if self.given.attach else "the program was ended with it"
             self.log.fail(UserError(f"the tracer died: {goes_on}", why=tracer.why_gone()))
 
+    def _hear_the_end(self) -> None:
+        """Give a tracer without programs the time to say so, and its handlers the time to print what they have."""
+        deadline = time.monotonic_ns() + FAREWELL_NS
+        while self.tracer and not (self.tracer.ended or self.tracer.gone) and time.monotonic_ns() < deadline:
+            self._hear()
+            time.sleep(0.001)
+
     def _take(self, chunks: Sequence[Chunk]) -> None:
         try:
             if chunks:
@@ -239,9 +254,24 @@ class _Run:
             name = {10: "SIGUSR1", 12: "SIGUSR2"}[number]
             if self.given.config is None:
                 self.log.line(f"{name}: this run has no config to read again; nothing changes")
-            else:
-                self.log.line(f"{name}: reading the config again during a run is not built yet; nothing changes")
+                continue
+            self.log.note(f"{name}: reading {self.given.config} again")
+            if number == 12 and self.drain.manifest.handlers:
+                self.log.line("SIGUSR2: the handler library stays the one that the program began with")
+            self.reload = self.reload or self._reload()
+            self.reload.start()
         self.life.requests.clear()
+        for problem in self.reload.poll() if self.reload else ():
+            self.log.warn(problem.what, problem.at, problem.why, problem.try_)
+
+    def _reload(self) -> Reload:
+        """What reads the config again, for the program that runs."""
+        program = f"/proc/{self.life.pid}/exe"
+        if self.given.program:
+            program = os.fsdecode(resolve(self.given.program[0], dict(os.environb)).image)
+        alone = not os.path.lexists(self.session.shim_link)
+        engine: Engine = "ptrace" if alone else "auto" if self.tracer else "preload"
+        return Reload(self.given.config or "", program, engine, self.session.path, self.drain.manifest)
 
     def _repeat_warnings(self) -> None:
         """Say what the runtime cannot say itself: the program's standard error is not ours."""
