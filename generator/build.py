@@ -15,6 +15,7 @@ import atexit
 import dataclasses
 import hashlib
 import shutil
+import string
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ FOLDERS = ("generator", "templates", "runtime")
 """What a shim depends on."""
 HEAD = 32
 """Bytes of struct wci_manifest_head."""
+NAME_LETTERS = frozenset(string.ascii_letters + string.digits + "_*?[]!-")
 NEAREST_OF = 3
 NUMBERS = ("/usr/include/asm/unistd_64.h", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 """Where the numbers of system calls may come from: the kernel's headers, which change without libc's."""
@@ -196,12 +198,12 @@ class _Decision:
 
 
 def _meant(name: str, platform: Platform) -> tuple[str, ...]:
-    """Return the system calls that a function's name means where there is no such function."""
-    if not name.isidentifier():
+    """Return the system calls that a function's name, or a glob, means where there is no such function."""
+    if not set(name) <= NAME_LETTERS:
         return ()
     from .syscalls import select, stands_for
 
-    return stands_for(name, platform) or select(name, platform)
+    return select(name, platform) if set(name) & set("*?[") else stands_for(name, platform) or select(name, platform)
 
 
 def _with_calls(config: Config, calls: Mapping[str, Sequence[str]]) -> Config:
@@ -275,6 +277,10 @@ def unknown_name(line: Coverage, libraries: Sequence[Library], program: Program 
         choices |= set(program.functions) if program else set()
     close = " or ".join(nearest(name, choices, NEAREST_OF))
     listed = "" if name.startswith("%") else "wc-gen --list to see all names"
+    if name.isidentifier():
+        from .syscalls import numbers
+
+        listed = f"sys:{name}, the system call" if name in numbers() else listed
     why = line.reason or "it is neither exported by a library nor declared in its headers"
     return UserError(what, line.where, why, ", or ".join(filter(None, (close, listed))))
 

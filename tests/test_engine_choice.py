@@ -298,3 +298,49 @@ def test_a_plain_name_means_system_calls_where_nothing_can_be_wrapped(wc_run: Ru
     done = wc_run("--trace", "open,own", "--format", "jsonl", programs["static"])
     calls = [json.loads(line) for line in done.stderr.splitlines()]
     assert {("openat", "syscall"), ("own", "function")} == {(call["func"], call["kind"]) for call in calls}
+
+
+def test_internal_shows_what_the_library_itself_calls(wc_run: Run, programs: dict[str, Path], tmp_path: Path) -> None:
+    """printf's own call of malloc, for its buffer, never leaves libc."""
+    program = ["sh", "-c", "printf x >/dev/null"]
+    seen = {}
+    for internal in (False, True):
+        entry = {"func_name": "malloc", "preload": False, "internal": internal}
+        (tmp_path / "c.json").write_text(json.dumps({"funcs": [entry, {"func_name": "getcwd", "preload": False}]}))
+        seen[internal] = wc_run("-c", tmp_path / "c.json", *program).stderr.count("malloc(")
+    assert seen[False] < seen[True]
+
+
+def test_a_glob_without_functions_means_system_calls(wc_run: Run) -> None:
+    said = wc_run("--explain", "--trace", "io_uring*,sched_getp*", "true").stdout
+    assert "io_uring_setup" in said and "ptrace: it is a system call" in said
+    assert "sched_getparam" in said
+
+
+def test_fn_means_a_function_and_names_the_system_call(wc_run: Run) -> None:
+    done = wc_run("--trace", "fn:exit_group", "true")
+    assert (125, True) == (done.returncode, "sys:exit_group, the system call" in done.stderr)
+
+
+def test_a_plugins_function_is_caught_when_it_is_loaded(
+    wc_run: Run, compile_c: Callable[..., Path], tmp_path: Path
+) -> None:
+    plugin = compile_c("int plugged(int a) { return a + 1; }", "-shared", "-fPIC")
+    loader = compile_c(
+        "#include <dlfcn.h>\nint main(int argc, char **argv) { (void)argc; void *h = dlopen(argv[1], RTLD_NOW);\n"
+        'int (*f)(int) = (int (*)(int))dlsym(h, "plugged"); return f(1) != 2; }',
+        "-ldl",
+    )
+    own = {"func_name": "plugged", "prototype": "int plugged(int a)", "preload": False}
+    (tmp_path / "c.json").write_text(json.dumps({"funcs": [own]}))
+    done = wc_run("-c", tmp_path / "c.json", loader, plugin)
+    assert (0, True, True) == (done.returncode, "plugged is not there yet" in done.stderr, "plugged(1) = 2" in done.stderr)
+
+
+def test_follow_all_covers_a_static_child(wc_run: Run, programs: dict[str, Path]) -> None:
+    done = wc_run("--follow", "all", "--trace", "open,malloc", "--format", "jsonl", "--", "sh", "-c",
+                  f"{programs['stripped']}; {programs['static']}; true")  # fmt: skip
+    calls = [json.loads(line) for line in done.stderr.splitlines()]
+    opened = [call for call in calls if call["args"].get("pathname") == "/etc/hostname"]
+    assert [("open", "openat", "syscall")] * 2 == [(call["func"], call["symbol"], call["kind"]) for call in opened]
+    assert any(call["func"] == "malloc" and call["engine"] == "ptrace" for call in calls)
