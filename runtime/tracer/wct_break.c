@@ -98,15 +98,38 @@ read_code(struct wct_tracee *tracee, struct wct_break *one, const uint8_t *expec
         return expected == NULL || memcmp(one->code, expected, same) == 0;
 }
 
+enum change { CHANGES_IP, CHANGES_MORE, CHANGES_MEMORY };
+
+/* Tried on registers that differ in every bit. */
+static enum change
+changes_of(const struct wct_break *one)
+{
+        enum change most = CHANGES_IP;
+        for (int i = 0; i < 2; i++) {
+                struct user_regs_struct before, after;
+                memset(&before, i == 0 ? 0 : 0xff, sizeof before);
+                after = before;
+                if (!wct_insn_emulate(&one->insn, one->code, one->address, &after))
+                        return CHANGES_MEMORY;
+                after.rip = before.rip;
+                if (memcmp(&before, &after, sizeof before) != 0)
+                        most = CHANGES_MORE;
+        }
+        return most;
+}
+
+/* To write the ip alone costs half as much as all registers; so what changes more is emulated only where no slot can be. */
 static enum wct_way
 choose_way(struct wct_tracee *tracee, struct wct_break *one)
 {
-        struct user_regs_struct scratch = {0};
         if (one->size == 0)
                 return WCT_BY_STEP;
-        if (wct_insn_emulate(&one->insn, one->code, one->address, &scratch))
+        const enum change change = changes_of(one);
+        if (change == CHANGES_IP)
                 return WCT_BY_EMULATION;
-        return one->slot != 0 || wct_slot_make(tracee, one) ? WCT_BY_SLOT : WCT_BY_STEP;
+        if (one->slot != 0 || wct_slot_make(tracee, one))
+                return WCT_BY_SLOT;
+        return change == CHANGES_MORE ? WCT_BY_EMULATION : WCT_BY_STEP;
 }
 
 static bool

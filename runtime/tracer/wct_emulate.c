@@ -1,8 +1,8 @@
 /*
  * wct_emulate.c: the instructions that functions begin with and that stand behind calls, done on registers alone.
  *
- * Called by wct_break.c instead of running them in a slot: nothing is to be mapped or written for them, and no signal finds
- * the thread in a slot. What needs memory goes to a slot, where it costs no system call either; so push and call are not here.
+ * Called by wct_break.c: always for those that change nothing but the ip (endbr64, nop, jumps), for others where the tracee
+ * may not map memory for slots. What needs memory goes to a slot, where it costs no system call; so push and call are not here.
  *
  * Absent on purpose: 8- and 16-bit operands, shifts, multiplication: a slot does them right.
  */
