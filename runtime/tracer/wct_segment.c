@@ -33,10 +33,21 @@
 
 #define RETRY_CALLS 1024u /* calls without a ring that are let pass before one is looked for again */
 
+/* Kept here: programs have the control page mapped, and could write over it by mistake. */
+static struct {
+        uint32_t targets, ring_cells, rings;
+} session;
+
+struct geometry {
+        uint64_t stride, first_ring, size;
+        uint32_t rings;
+};
+
 struct wct_segment {
         struct wct_segment *next;
         struct wci_segment *map;
-        uint64_t size;
+        struct geometry at;
+        uint32_t used; /* rings ever taken */
         uint32_t users;
         uint32_t retry;
         bool claimed; /* ever: the first claim is the image's own */
@@ -72,21 +83,26 @@ wct_populate(void *start, size_t size)
 
 /* --- a segment comes and goes ------------------------------------------------------------------------------------- */
 
-struct geometry {
-        uint64_t stride, first_ring, size;
-        uint32_t rings;
-};
-
 uint64_t
 wct_counts_size(void)
 {
-        return (wct_session.control->targets * sizeof(struct wci_count) + WCT_PAGE - 1) & ~(uint64_t)(WCT_PAGE - 1);
+        return (session.targets * sizeof(struct wci_count) + WCT_PAGE - 1) & ~(uint64_t)(WCT_PAGE - 1);
+}
+
+static void
+session_look(void)
+{
+        if (session.rings != 0)
+                return;
+        session.targets = wct_session.control->targets;
+        session.ring_cells = wct_session.control->ring_cells;
+        session.rings = wct_session.control->rings;
 }
 
 static struct geometry
 geometry_for(uint32_t rings)
 {
-        const uint64_t cells = (uint64_t)wct_session.control->ring_cells * WCI_CELL_SIZE;
+        const uint64_t cells = (uint64_t)session.ring_cells * WCI_CELL_SIZE;
         struct geometry g = {.rings = rings, .first_ring = WCT_PAGE + wct_counts_size()};
         g.stride = g.first_ring + ((cells + WCT_PAGE - 1) & ~(uint64_t)(WCT_PAGE - 1));
         g.size = g.first_ring + g.stride * rings;
@@ -99,7 +115,7 @@ file_map(int fd, struct geometry *g)
 {
         struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
         getrlimit(RLIMIT_FSIZE, &limit); /* a file made larger raises SIGXFSZ */
-        for (uint32_t rings = wct_session.control->rings; rings != 0; rings /= 4) {
+        for (uint32_t rings = session.rings; rings != 0; rings /= 4) {
                 *g = geometry_for(rings);
                 if (g->size > limit.rlim_cur || ftruncate(fd, (off_t)g->size) != 0)
                         continue;
@@ -116,7 +132,7 @@ header_fill(struct wci_segment *map, const struct geometry *g, pid_t pid, pid_t 
         map->abi = WCI_ABI_VERSION;
         map->header_size = sizeof *map;
         map->manifest = wct_session.control->manifest;
-        map->targets = wct_session.control->targets;
+        map->targets = session.targets;
         map->rings = g->rings;
         map->size = g->size;
         map->shared_counts = WCT_PAGE;
@@ -124,7 +140,7 @@ header_fill(struct wci_segment *map, const struct geometry *g, pid_t pid, pid_t 
         map->ring_stride = g->stride;
         map->counts_offset = WCT_PAGE;
         map->cells_offset = WCT_PAGE + wct_counts_size();
-        map->ring_cells = wct_session.control->ring_cells;
+        map->ring_cells = session.ring_cells;
         map->cell_size = WCI_CELL_SIZE;
         map->pid = (uint32_t)pid;
         map->parent = (uint32_t)parent;
@@ -161,13 +177,14 @@ struct wct_segment *
 wct_segment_new(pid_t pid, pid_t parent, const char *program)
 {
         struct geometry g;
+        session_look();
         if (wct_session.over || __atomic_load_n(&wct_session.control->closed, __ATOMIC_ACQUIRE))
                 return NULL;
         struct wct_segment *segment = calloc(1, sizeof *segment);
         if (segment != NULL && (segment->map = segment_map(pid, &g)) != NULL) {
                 segment->taken = calloc(g.rings, sizeof *segment->taken);
                 if (segment->taken != NULL) {
-                        segment->size = g.size;
+                        segment->at = g;
                         segment->users = 1;
                         segment->next = segments;
                         segments = segment;
@@ -198,7 +215,7 @@ wct_segment_release(struct wct_segment *segment)
         while (*link != segment)
                 link = &(*link)->next;
         *link = segment->next;
-        munmap(segment->map, segment->size);
+        munmap(segment->map, segment->at.size);
         free(segment->taken);
         free(segment);
 }
@@ -208,13 +225,13 @@ wct_segment_release(struct wct_segment *segment)
 static struct wci_ring *
 ring_at(const struct wct_segment *segment, uint32_t index)
 {
-        return (struct wci_ring *)((char *)segment->map + segment->map->first_ring + index * segment->map->ring_stride);
+        return (struct wci_ring *)(void *)((char *)segment->map + segment->at.first_ring + index * segment->at.stride);
 }
 
 static bool
 has_ring(const struct wct_segment *segment, const struct wci_ring *ring)
 {
-        return segment != NULL && (uintptr_t)ring - (uintptr_t)segment->map < segment->size;
+        return segment != NULL && (uintptr_t)ring - (uintptr_t)segment->map < segment->at.size;
 }
 
 static struct wct_segment *
@@ -253,7 +270,7 @@ wct_turn_off(struct wci_ring *ring)
 static bool
 ring_prepare(struct wci_ring *ring)
 {
-        const uint32_t cells = wct_session.control->ring_cells;
+        const uint32_t cells = session.ring_cells;
         const uint32_t first = cells < WCI_CHUNK_CELLS ? cells : WCI_CHUNK_CELLS;
         char *start = (char *)ring;
         const size_t head = (size_t)((char *)wct_ring_cells(ring) - start);
@@ -270,14 +287,15 @@ ring_prepare(struct wci_ring *ring)
 static struct wci_ring *
 ring_find(struct wct_segment *segment, uint32_t *index, enum wci_loss *why)
 {
-        const uint32_t used = segment->map->rings_used;
+        const uint32_t used = segment->used;
         for (*index = 0; *index < used; ++*index)
                 if (!segment->taken[*index] && ring_at(segment, *index)->depth == 0)
                         return ring_at(segment, *index);
-        *why = used == segment->map->rings ? WCI_LOSS_RING : WCI_LOSS_MEMORY;
-        if (used < segment->map->rings && ring_prepare(ring_at(segment, used))) {
+        *why = used == segment->at.rings ? WCI_LOSS_RING : WCI_LOSS_MEMORY;
+        if (used < segment->at.rings && ring_prepare(ring_at(segment, used))) {
                 *index = used;
-                __atomic_store_n(&segment->map->rings_used, used + 1, __ATOMIC_RELEASE);
+                segment->used = used + 1;
+                __atomic_store_n(&segment->map->rings_used, segment->used, __ATOMIC_RELEASE);
                 return ring_at(segment, used);
         }
         for (*index = 0; *index < used; ++*index)
@@ -313,7 +331,7 @@ ring_settle(struct wci_ring *ring, const struct wct_tracee *tracee, uint32_t rea
         claim->position = ring->head;
         claim->pid = pid;
         claim->tid = tid;
-        for (uint32_t i = 0; i < wct_session.control->targets && ring->claims != 0; i++)
+        for (uint32_t i = 0; i < session.targets && ring->claims != 0; i++)
                 wct_ring_count(ring, i)->phase = 0;
         ring->depth = 0;
         ring->record_pid = pid;
@@ -348,8 +366,8 @@ wct_ring_leave(struct wct_tracee *tracee)
 {
         struct wct_segment *segment = tracee->ring == NULL ? NULL : segment_of(tracee->ring);
         if (segment != NULL) {
-                const uint64_t offset = (uint64_t)((char *)tracee->ring - (char *)segment->map) - segment->map->first_ring;
-                segment->taken[offset / segment->map->ring_stride] = false;
+                const uint64_t offset = (uint64_t)((char *)tracee->ring - (char *)segment->map) - segment->at.first_ring;
+                segment->taken[offset / segment->at.stride] = false;
                 segment->retry = 0;
         }
         tracee->ring = NULL;
