@@ -285,8 +285,8 @@ void wct_handler_exit(struct wct_tracee *tracee, const struct wct_symbol *symbol
 
 void wct_pin(struct wct_process *process);   /* one thread, no children: share our processor */
 void wct_unpin(struct wct_process *process); /* for good: it is let go */
-/* A pinned process got a thread or child, which has not run yet: both get their own mask back, for good. */
-void wct_pin_fork(struct wct_process *parent, pid_t child);
+/* There is a new thread or process, which has not run yet: if it is of a pinned one, both get their own mask back, for good. */
+void wct_pin_fork(pid_t child);
 /* sched_setaffinity, sched_getaffinity by a pinned tracee: at entry its own mask is put back, at exit it is pinned again. */
 bool wct_pin_is_affinity(long number);
 void wct_pin_affinity_enter(struct wct_tracee *tracee);

@@ -1,7 +1,7 @@
 /*
  * wct_pin.c: one processor for the tracer and a program of one thread.
  *
- * Called by wct_process.c (pin at an exec, fork at every new thread or process), wct_syscall.c (the affinity calls) and
+ * Called by wct_process.c and wct_orphan.c (pin at an exec, fork for every new thread or process), wct_syscall.c (the affinity calls) and
  * wct_attach.c (unpin when a program is let go). On one processor a stop costs a switch; on two it costs waking up the
  * other, which takes several times as long. So while the program has one thread and no children, both share one.
  * Rules:
@@ -115,24 +115,35 @@ wct_pin(struct wct_process *process)
         process->pinned = true;
 }
 
+/* For good. The masks are still known. */
+static void
+end(void)
+{
+        mask_write(0, &pin.tracer);
+        pin.pid = 0;
+        pin.over = true;
+}
+
 void
 wct_unpin(struct wct_process *process)
 {
         if (!process->pinned)
                 return;
         widen(process->pid);
-        mask_write(0, &pin.tracer);
-        pin.pid = 0;
-        pin.over = true;
         process->pinned = false;
+        end();
 }
 
 void
-wct_pin_fork(struct wct_process *parent, pid_t child)
+wct_pin_fork(pid_t child)
 {
-        if (!parent->pinned)
+        struct wct_process *process = pin.pid != 0 ? wct_process_find(pin.pid) : NULL;
+        if (pin.pid == 0)
                 return;
-        wct_unpin(parent);
+        if (process != NULL)
+                wct_unpin(process);
+        else
+                end(); /* it was killed before it could say that it has a child */
         widen(child);
 }
 

@@ -110,7 +110,7 @@ void
 wct_on_fork(struct wct_tracee *parent, pid_t child, int event)
 {
         struct wct_tracee *tracee = wct_tracee_find(child);
-        wct_pin_fork(parent->process, child);
+        wct_pin_fork(child);
         if (child > 0 && (tracee == NULL || tracee->process == NULL)) {
                 struct wct_process *process = process_of_child(parent, child, event);
                 if (tracee == NULL) {
