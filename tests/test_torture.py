@@ -8,6 +8,7 @@ Absent on purpose: what records look like, and the shim's own torture (test_runt
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -37,13 +38,15 @@ def config(tmp_path: Path, *functions: str, syscalls: tuple[str, ...] = (), reco
     return path
 
 
-def words(tmp_path: Path, *options: object) -> list[str]:
+def words(tmp_path: Path, *options: object, engine: str = "ptrace") -> list[str]:
     output = ["--format", "jsonl", "-o", tmp_path / "calls"]
-    return [str(word) for word in [BIN / "wc-run", "--engine", "ptrace", "-c", tmp_path / "config.json", *output, *options]]
+    return [str(word) for word in [BIN / "wc-run", "--engine", engine, "-c", tmp_path / "config.json", *output, *options]]
 
 
-def traced(tmp_path: Path, *command: object) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-    done = quiet([*words(tmp_path), *command])
+def traced(
+    tmp_path: Path, *command: object, engine: str = "ptrace"
+) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
+    done = quiet([*words(tmp_path, engine=engine), *command])
     assert 0 == done.returncode, done.stderr
     return done, lines_of(tmp_path / "calls")
 
@@ -132,6 +135,23 @@ def test_breakpoints_are_in_the_code_of_the_traced(tmp_path: Path, compile_c: Co
     assert (0, True) == (done.returncode, 1 <= int(done.stdout))
 
 
+def test_a_shim_beside_the_tracer_in_a_storm_of_processes(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """Each target is served by one engine, in every process and image; the shim's own system calls are not shown."""
+    width, depth = (6, 4) if soak else (5, 3)
+    funcs = [OWN, {"func_name": "fork"}, {"func_name": "posix_spawn"}]
+    calls_of_system = [{"syscall_id": name} for name in ("exit_group", "execve", "openat")]
+    (tmp_path / "config.json").write_text(json.dumps({"funcs": funcs, "syscalls": calls_of_system}))
+    done, calls = traced(tmp_path, compile_c("torture_forks.c"), width, depth, engine="auto")
+    processes, works = numbers(done.stdout)
+    found = Counter((call["func"], call["engine"]) for call in calls)
+    assert (works, processes) == (found["work", "ptrace"], found["exit_group", "ptrace"])
+    spawned, forked = found["posix_spawn", "preload"], found["fork", "preload"]
+    assert (True, spawned + 1) == (0 < forked, found["execve", "ptrace"])
+    assert {"work", "exit_group", "execve", "openat", "posix_spawn", "fork"} == {func for func, _ in found}
+    opened = Counter(call["args"]["pathname"].rsplit("/", 1)[-1] for call in calls if call["func"] == "openat")
+    assert {"libc.so.6", "ld.so.cache", "shim.so"} == set(opened)  # the dynamic linker's, not the shim's own
+
+
 # --- death at any moment -----------------------------------------------------------------------------------------------------
 
 
@@ -141,8 +161,7 @@ def busy(tmp_path: Path, compile_c: Compile) -> Iterator[Path]:
     program = tmp_path / "busy"
     shutil.copy(compile_c("torture_busy.c", "-pthread"), program)
     yield program
-    for pid in running(program):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(program)
 
 
 def running(program: Path) -> list[int]:
@@ -155,6 +174,12 @@ def running(program: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def kill_all(program: Path) -> None:
+    for pid in running(program):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def status_of(task: Path) -> dict[str, str]:
@@ -247,8 +272,7 @@ def test_sigkill_at_any_moment(tmp_path: Path, busy: Path, victim: str, soak: bo
             kill_one(process, victim, busy, chance)
             if victim == "wc-run":
                 assert all(map(goes_on_or_is_gone, running(busy)))
-                for pid in running(busy):
-                    os.kill(pid, signal.SIGKILL)
+                kill_all(busy)
             assert eventually(lambda: not running(busy)), [status_of(Path(f"/proc/{pid}")) for pid in running(busy)]
             assert eventually(lambda: tracer_of(process.pid) is None), "the tracer stays behind"  # noqa: B023
         finally:
