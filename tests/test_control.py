@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from conftest import BIN
+from wc_intercept.consumer import room
+from wc_intercept.consumer.session import list_sessions
 
 ROUND = 500
 DEADLINE = 60.0
@@ -30,6 +33,13 @@ class Running:
     @property
     def session(self) -> str:
         return str(self.process.pid)
+
+    def begun(self) -> None:
+        """Wait until wc-run has made its session."""
+        end = time.monotonic() + DEADLINE
+        while not any(f"wc-{self.session}-" in path for root in room.roots() for path in list_sessions(root)):
+            assert self.process.poll() is None and time.monotonic() < end
+            time.sleep(0.01)
 
     def round(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -52,6 +62,7 @@ def loop(compile_c: Callable[..., Path]) -> Path:
 def running(loop: Path, tmp_path: Path, *options: str) -> Iterator[Running]:
     one = Running(loop, tmp_path / "calls.jsonl", *options)
     try:
+        one.begun()
         yield one
     finally:
         one.process.kill()
@@ -111,7 +122,7 @@ def test_nothing_enabled_and_then_all(loop: Path, tmp_path: Path) -> None:
 
 def test_the_accounts_hold_through_many_changes(loop: Path, tmp_path: Path, soak: bool) -> None:
     with running(loop, tmp_path, "--trace", "rand,random,labs", "--strict") as one:
-        for number in range(200 if soak else 12):
+        for number in range(200 if soak else 6):
             ctl(one.session, ("enable", "disable")[number % 2], ("rand", "random", "labs")[number % 3])
             ctl(one.session, "set", "*", f"frequency={number % 4 + 1}")
             one.round()
@@ -181,3 +192,66 @@ def test_a_session_that_is_none(tmp_path: Path) -> None:
 def _with_control(folder: Path) -> Path:
     (folder / "control").mkdir()
     return folder
+
+
+# The config read again: SIGUSR1.
+
+
+def config(path: Path, *funcs: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"funcs": list(funcs)}))
+    return path
+
+
+def until(one: Running, name: str, frequency: int, on: bool = True) -> None:
+    """Wait until the session has the target *name* as given."""
+    end = time.monotonic() + DEADLINE
+    while (frequency, on) not in [(t["frequency"], t["on"]) for t in targets(one) if t["name"] == name]:
+        assert time.monotonic() < end
+
+
+def targets(one: Running) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(ctl(one.session, "show", "--json"))["targets"]
+    return found
+
+
+@pytest.mark.parametrize("engine", ["preload", "ptrace"])
+def test_a_signal_makes_wc_run_read_its_config_again(loop: Path, tmp_path: Path, engine: str) -> None:
+    path = config(tmp_path / "config.json", {"func_name": "rand"}, {"func_name": "labs"})
+    with running(loop, tmp_path, "-c", str(path), "--engine", engine) as one:
+        one.round()
+        config(path, {"func_name": "labs", "frequency": 10})
+        one.process.send_signal(signal.SIGUSR1)
+        until(one, "rand", 1, on=False)
+        one.round()
+        config(path, {"func_name": "rand", "frequency": 5})
+        one.process.send_signal(signal.SIGUSR1)
+        until(one, "labs", 10, on=False)
+        one.round()
+        lines = one.end()
+    assert {"rand": ROUND + ROUND // 5, "labs": ROUND + ROUND // 10} == counted(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"funcs": [{"func_name": "rand", "frequencey": 3}]}', "unknown key 'frequencey'; nothing changes"),
+        ('{"funcs": [{"func_name": "no_such_function"}]}', "no function named 'no_such_function'"),
+        ('{"funcs": [', "nothing changes"),
+        ('{"funcs": [{"func_name": "rand"}, {"func_name": "labs"}, {"func_name": "random"}]}', "not intercepted: random"),
+    ],
+)
+def test_what_a_new_config_cannot_change_is_said(loop: Path, tmp_path: Path, text: str, said: str) -> None:
+    path = config(tmp_path / "config.json", {"func_name": "rand"}, {"func_name": "labs"})
+    with running(loop, tmp_path, "-c", str(path)) as one:
+        one.round()
+        path.write_text(text)
+        one.process.send_signal(signal.SIGUSR1)
+        assert one.process.stderr is not None
+        heard = one.process.stderr.readline().decode()
+        assert said in heard
+        one.round()
+        _, rest = one.process.communicate(timeout=DEADLINE)
+        assert 0 == one.process.returncode
+        assert {"rand": 2 * ROUND, "labs": 2 * ROUND} == counted(
+            [json.loads(line) for line in one.out.read_text().splitlines()]
+        )

@@ -1,9 +1,10 @@
 /*
  * wct_pin.c: one processor for the tracer and a program of one thread.
  *
- * Called by wct_process.c and wct_orphan.c (pin at an exec, fork for every new thread or process), wct_syscall.c (the affinity calls) and
- * wct_attach.c (unpin when a program is let go). On one processor a stop costs a switch; on two it costs waking up the
- * other, which takes several times as long. So while the program has one thread and no children, both share one.
+ * Called by wct_process.c (pin at an exec, fork for every new thread or process), wct_orphan.c (fork), wct_syscall.c (the
+ * affinity calls) and wct_attach.c (unpin when a program is let go). On one processor a stop costs a switch; on two it
+ * costs waking up the other, which takes several times as long. So while the program has one thread and no children, both
+ * share one.
  * Rules:
  *   - at its first clone, fork or vfork the program gets its own mask back for good, and what was born with the narrow mask
  *     gets it too, before it runs an instruction
