@@ -275,7 +275,7 @@ class _Builder:
     def result(self) -> Return:
         type_ = self.function.result
         role = self.wrapper.annotation.result if self.wrapper.annotation else Role()
-        if type_.kind == "void":
+        if type_.kind == "void" or (type_.kind == "int" and type_.size > 8):
             return Return()
         if type_.kind == "float":
             return Return("float", 8, fail=self.fail)

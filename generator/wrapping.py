@@ -15,6 +15,9 @@ from .libc_rules import EXEC_LISTS, MODE_IF_FLAG, OPTIONAL_WORD, REFUSED, TAIL_J
 from .manifest import WrapperClass
 from .model import Function
 
+FORMATS = frozenset({"format", "fmt", "fmtstr", "fstring", "template"})
+"""How programs call the parameter that says what follows it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -41,7 +44,7 @@ def choose(
     if "returns_twice" in function.attributes:
         return Choice("tail-jump", detail="it returns twice")
     if function.variadic:
-        return _variadic(symbol, function, exported)
+        return _variadic(symbol, function, exported) if not traced else _traced_variadic(symbol, function, exported)
     if "noreturn" in function.attributes:
         return Choice("noreturn")
     return Choice("plain")
@@ -58,10 +61,20 @@ def _variadic(symbol: str, function: Function, exported: Collection[str]) -> Cho
         twin, detail = EXEC_LISTS[symbol]
         return Choice("exec-list", twin, detail)
     twin = v_twin(symbol)
-    if twin in exported:
+    if twin and twin in exported:
         return Choice("v-twin", twin)
     missing = f" that is exported ({twin} is not)" if twin else ""
     return Choice("tail-jump", detail=f"it is variadic and has no form with a va_list{missing}")
+
+
+def _traced_variadic(symbol: str, function: Function, exported: Collection[str]) -> Choice:
+    """A program's own function may be like printf: its last parameter is a string, and called a format."""
+    choice = _variadic(symbol, function, exported)
+    last = function.params[-1] if function.params else None
+    pointee = last.type.pointee if last else None
+    if choice.wrapper == "tail-jump" and last and pointee and pointee.name == "char" and last.name in FORMATS:
+        return Choice("v-twin", f"v{symbol}")
+    return choice
 
 
 def v_twin(symbol: str) -> str:

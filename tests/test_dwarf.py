@@ -91,6 +91,76 @@ def test_parameters_of_every_kind_are_shown(flags: tuple[str, ...], compile_c: C
     assert SHOWN == shown(compile_c("own_types.c", *flags), *OWN)
 
 
+VARIADIC = """
+#include <stdarg.h>
+#include <stdio.h>
+__attribute__((noipa)) int sum(int n, ...)
+{
+        va_list a;
+        va_start(a, n);
+        int s = 0;
+        while (n-- > 0)
+                s += va_arg(a, int);
+        va_end(a);
+        return s;
+}
+__attribute__((noipa)) int note(int level, const char *fmt, ...)
+{
+        va_list a;
+        va_start(a, fmt);
+        char text[64];
+        int n = vsnprintf(text, sizeof text, fmt, a);
+        va_end(a);
+        return n + level;
+}
+int main(void) { return sum(2, 1, 2) != 3 || note(1, "%s %d %.1f", "x", 5, 2.5) != 8; }
+"""
+
+
+def test_what_follows_a_format_is_decoded_and_else_the_registers_are(
+    compile_c: Callable[..., Path], shown: Own
+) -> None:
+    first, second = shown(compile_c(VARIADIC), "sum", "note")
+    assert (True, 'note(1, "%s %d %.1f", "x", 5, 2.5) = 8') == (first.startswith("sum(2, 1, 2, "), second)
+
+
+NARROW = """
+#include <stdbool.h>
+struct three { float a, b, c; };
+struct split { long a; double b; };
+struct bits { unsigned a : 3, b : 5; };
+union either { int i; float f; };
+#define OWN __attribute__((noipa))
+OWN float half(float f) { return f / 2; }
+OWN long double third(long double f) { return f / 3; }
+OWN signed char low(int a) { return (signed char)a; }
+OWN bool yes(int a) { return a != 0; }
+OWN struct three more(struct three t) { t.a++; return t; }
+OWN struct split back(struct split s) { s.a++; return s; }
+OWN int opaque(struct bits b, union either e, __int128 wide, int last) { return b.b + e.i + (int)wide + last; }
+int main(void)
+{
+        half(3);
+        third(3);
+        low(200);
+        yes(2);
+        more((struct three){1, 2, 3});
+        back((struct split){1, 2});
+        return opaque((struct bits){1, 2}, (union either){.i = 3}, 4, 5) != 14;
+}
+"""
+
+
+def test_results_of_every_width_are_shown_and_what_cannot_be_is_left_out(
+    compile_c: Callable[..., Path], shown: Own
+) -> None:
+    assert [
+        "half(3.0) = 1.5", "third(3.0) = 1.0", "low(200) = -56", "yes(2) = true",
+        "more({a=1.0, b=2.0, c=3.0}) = {a=2.0, b=2.0, c=3.0}", "back({a=1, b=2.0}) = <void>",
+        "opaque({...}, {...}, ..., 5) = 14",
+    ] == shown(compile_c(NARROW), "half", "third", "low", "yes", "more", "back", "opaque")  # fmt: skip
+
+
 def test_clang_tells_the_same(compile_c: Callable[..., Path], shown: Own, tmp_path: Path) -> None:
     if shutil.which("clang") is None:
         pytest.skip("there is no clang")
