@@ -394,6 +394,33 @@ def test_the_helpers_read_and_write_the_program(traced: Handled) -> None:
     assert "text 1, bad -1 1" in ran.said
 
 
+def test_the_helpers_work_when_the_first_thread_has_ended(traced: Handled) -> None:
+    """Under the number of the process there is no memory then."""
+    program = """
+    #include <pthread.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static void *work(void *first)
+    {
+            pthread_join(*(pthread_t *)first, NULL);
+            int sum = 0;
+            for (int i = 0; i < 3; i++)
+                    sum += atoi("77");
+            exit(sum - 231);
+    }
+    int main(void)
+    {
+            static pthread_t first, second;
+            first = pthread_self();
+            pthread_create(&second, NULL, work, &first);
+            pthread_exit(NULL);
+    }
+    """
+    handler = one("wc_ptrace.h", 'dprintf(1, "%c\\n", PeekChar(pid, (long)regs->rdi));')
+    ran = traced(handler, program, target("atoi", "h"), flags=("-pthread", "-fno-builtin", "-O0"))
+    assert (0, ["7"] * 3) == (ran.status, ran.lines), ran.said
+
+
 def test_a_tracer_also_writes_where_the_program_itself_may_not(traced: Handled) -> None:
     handler = one("wc_ptrace.h", 'if (regs->rdi == 1) dprintf(2, "poked %d\\n", PokeInt(pid, (long)regs->rsi, 0x21212121));')
     program = main("unistd.h", 'write(1, "constant\\n", 9);')

@@ -133,16 +133,28 @@ run_guarded(struct wct_handler *handler, struct running *now, int *error)
         return false;
 }
 
+/*
+ * The process, as in the preload engine; but one whose leader has ended (pthread_exit) has no memory under that number any
+ * more, so that the helpers of wc_ptrace.h need the thread's.
+ */
+static pid_t
+pid_to_ask(const struct wct_tracee *tracee, const struct user_regs_struct *regs)
+{
+        char byte;
+        const pid_t pid = tracee->process->pid;
+        const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)regs->rsp, 1};
+        if (pid == tracee->tid || process_vm_readv(pid, &here, 1, &there, 1, 0) == 1 || errno != ESRCH)
+                return pid;
+        return tracee->tid;
+}
+
 bool
 wct_handler_run(struct wct_handler *handler, struct wct_tracee *tracee, struct user_regs_struct *regs, int *error)
 {
         static pid_t tracer;
         if (tracer == 0)
                 tracer = getpid();
-        const pid_t pid = tracee->process->pid;
-        /* A leader that has ended answers nothing any more; its other threads do. */
-        struct running now = {.regs = regs, .tid = tracee->tid, .tracer = tracer,
-                              .pid = wct_tracee_find(pid) != NULL ? pid : tracee->tid};
+        struct running now = {.regs = regs, .tid = tracee->tid, .pid = pid_to_ask(tracee, regs), .tracer = tracer};
         return run_guarded(handler, &now, error);
 }
 
