@@ -133,7 +133,8 @@ wct_values_store(const struct wct_call *call, uint8_t *record)
                         memcpy(record + offset, &word, 4);
                 else
                         wide_store(record + offset, argument->size, word, wide);
-                wide += argument->words - 1;
+                if (argument->words > 1)
+                        wide += argument->words - 1;
         }
 }
 
