@@ -196,6 +196,17 @@ def test_returns_are_matched(
         assert_as_expected(traced)
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("never", "threads")])
+def test_returns_are_matched_where_the_tracer_may_not_map_memory(
+    trace: Callable[..., Traced], compile_c: Compile, way: str
+) -> None:
+    """Without slots what is displaced is stepped over, by its thread alone."""
+    traced = trace(WAYS[way], compile_c("breaks_returns.c", "-pthread"), "crowded", way)
+    if traced.status == 77:
+        pytest.skip("no seccomp filter here")
+    assert_as_expected(traced)
+
+
 def test_a_tail_call_ends_with_the_function_that_it_jumped_to(trace: Callable[..., Traced], compile_c: Compile) -> None:
     """The inner one first, both with its result."""
     traced = trace(WAYS["tails"], compile_c("breaks_returns.c", "-pthread"), "tails")

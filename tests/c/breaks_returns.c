@@ -1,15 +1,22 @@
 /*
- * breaks_returns.c: functions that return in every way there is. Argument: which.
+ * breaks_returns.c: functions that return in every way there is. Argument: which; "crowded" before it: in an image in which
+ * nobody, the tracer neither, may map memory at an address of his choice.
  *
  * Every traced function is named f_*; main prints "expect NAME CALLS RETURNS" for each, so that the test compares with that.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -40,13 +47,16 @@ recursion(void)
 /* --- longjmp ---------------------------------------------------------------------------------------------------------- */
 
 static jmp_buf home;
+static volatile int nobody;
 
 TRACED void
 f_leaves(int n)
 {
         if (n == 0)
                 longjmp(home, 1);
-        f_leaves(n - 1);
+        if (nobody == 0)
+                f_leaves(n - 1);
+        nobody--;
 }
 
 TRACED int
@@ -256,6 +266,25 @@ never(void)
         f_ends(0);
 }
 
+/* mmap with MAP_FIXED_NOREPLACE fails from now on, in what is executed too. */
+static int
+crowd(char **arguments)
+{
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+                BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x100000, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+                return 77;
+        execv("/proc/self/exe", arguments);
+        return 1;
+}
+
 int
 main(int count, char **arguments)
 {
@@ -265,6 +294,8 @@ main(int count, char **arguments)
         } ways[] = {{"recursion", recursion}, {"jumps", jumps}, {"tails", tails}, {"threads", threads},
                     {"coroutines", coroutines}, {"handlers", handlers}, {"forks", forks}, {"vforks", vforks}, {"never", never}};
         setvbuf(stdout, NULL, _IONBF, 0);
+        if (count > 2 && strcmp(arguments[1], "crowded") == 0)
+                return crowd(arguments + 1);
         for (size_t i = 0; count > 1 && i < sizeof ways / sizeof ways[0]; i++) {
                 if (strcmp(arguments[1], ways[i].name) == 0)
                         return ways[i].run();
