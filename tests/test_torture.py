@@ -327,6 +327,31 @@ def test_attach_and_leave_at_any_moment(tmp_path: Path, busy: Path, soak: bool) 
         program.wait()
 
 
+def test_no_signal_is_lost_by_attaching_and_leaving(tmp_path: Path, compile_c: Compile, soak: bool) -> None:
+    """10 kHz of timers and queued signals meet breakpoints that come and go."""
+    config(tmp_path, "work", "inside", syscalls=("getppid", "rt_sigreturn"))
+    calls_of_work, attached = 200_000 if soak else 40_000, 0
+    chance = random.Random(9)
+    program = subprocess.Popen(
+        [compile_c("torture_timers.c", "-lrt"), str(calls_of_work)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        while program.poll() is None and attached < (40 if soak else 4):
+            process = start(words(tmp_path, "-p", program.pid))
+            eventually(lambda: status_of(Path(f"/proc/{program.pid}")).get("TracerPid") != "0" or process.poll() is not None)  # noqa: B023
+            time.sleep(chance.uniform(0, 0.1))
+            process.send_signal(signal.SIGINT)
+            ended(process)
+            attached += 1
+        output = program.communicate(timeout=SECONDS * 2)[0]
+    finally:
+        program.kill()
+        program.wait()
+    alarms, handled, queued, sent = numbers(output)
+    assert (0, sent) == (program.returncode, queued)
+    assert (True, True) == (0 < attached, min(alarms, handled) >= calls_of_work // 8)
+
+
 def test_an_attached_program_outlives_its_tracer(tmp_path: Path, busy: Path, soak: bool) -> None:
     """SIGKILL of the tracer, system calls only: there is no breakpoint to fall over."""
     config(tmp_path, syscalls=("getppid", "clone", "wait4"))
