@@ -27,8 +27,8 @@ from .program import find, inspect, why_not_preloadable, why_not_traceable
 
 MOST_LINES = 10
 MOST_PENDING = 100_000
-LOOKS, LOOK_NS = 3, 10_000_000
-"""How often, and how far apart, a new image's environment is looked at: its exec may still be under way."""
+FIRST_LOOK_NS, LAST_LOOK_NS = 10_000_000, 500_000_000
+"""When a new image's environment is looked at; doubles with each look. Its exec may still be under way."""
 STRIPPED = "its environment had no LD_PRELOAD and WC_SESSION any more"
 UNKNOWN = "it ended before the shim could begin"
 NO_ROOM = "it could make no segment (no room, or its RLIMIT_FSIZE)"
@@ -43,7 +43,9 @@ class Exec:
     segment: int
     stripped: bool = False
     """Its environment was seen, and had nothing of ours."""
-    looks: int = LOOKS
+    due: int = 0
+    """When to look at its environment next; CLOCK_MONOTONIC ns."""
+    patience: int = FIRST_LOOK_NS
 
 
 class Sight:
@@ -52,7 +54,6 @@ class Sight:
     def __init__(self) -> None:
         self._pending: dict[int, Exec] = {}
         self._undecided: dict[int, Exec] = {}
-        self._looked = 0
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         """Look for EXEC records, and for signs of life from who wrote one."""
@@ -65,14 +66,14 @@ class Sight:
 
     def tick(self, now: int) -> None:
         """Look at the environments of what was exec'd lately. *now*: CLOCK_MONOTONIC ns."""
-        if not self._undecided or now - self._looked < LOOK_NS:
-            return
-        self._looked = now
-        for pid, entry in list(self._undecided.items()):
-            entry.stripped = _is_stripped(pid)
-            entry.looks -= 1
-            if entry.stripped or entry.looks == 0 or self._pending.get(pid) is not entry:
+        for pid, entry in list(self._undecided.items()) if self._undecided else ():
+            if self._pending.get(pid) is not entry:
                 del self._undecided[pid]
+            elif now >= entry.due:
+                entry.stripped = _is_stripped(pid)
+                entry.due, entry.patience = now + entry.patience, 2 * entry.patience
+                if entry.stripped or entry.patience > LAST_LOOK_NS:
+                    del self._undecided[pid]
 
     def _returned(self, chunk: Chunk) -> None:
         """A thread that goes on in its ring has not become another program."""
