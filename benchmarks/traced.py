@@ -2,8 +2,8 @@
 
 strace and ltrace are measured twice where placement matters: on one processor with their program (taskset), which is
 the best they can do, and as a user starts them. wc-run places its tracer and the program itself. All records go into a
-wc file, in block mode; what strace and ltrace write goes to /dev/null. What others pay while one system call is traced is
-shown for the cheapest there is (getuid), which sees the filter most, and for a read of one byte.
+wc file, in block mode; what strace and ltrace write goes to /dev/null. What other system calls pay while one is traced
+is shown for the cheapest there is (getuid), which feels the filter most, and for a read of one byte.
 """
 
 from __future__ import annotations
