@@ -221,7 +221,7 @@ def test_a_reason_is_given_only_where_it_is_known(wc_run: Run, files: Path) -> N
     """Seen while it ran, the environment is the reason; of one that was gone at once, or had no room, it may be."""
     said = [
         wc_run("--preload", files, "-o", "/dev/null", "sh", "-c", f"{script}; true").stderr
-        for script in ("env -i /bin/sleep 0.3", "(ulimit -f 0; exec /bin/true)")
+        for script in ("env -i /bin/sleep 2", "(ulimit -f 0; exec /bin/true)")
     ]
     lines = [next(line for line in text.splitlines() if "lost sight" in line) for text in said]
     assert [" or it " in line for line in lines] == [False, True]
