@@ -52,7 +52,7 @@ is_jumped_to_inside(const struct wct_tracee *tracee, const struct wct_break *one
 static bool
 comes_from_inside(const struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint64_t back)
 {
-        if (one->of_program)
+        if (one->of_program || (one->restorer != 0 && back == one->restorer))
                 return false;
         return (back >= one->low && back < one->high) || is_jumped_to_inside(tracee, one, sp, back);
 }

@@ -339,6 +339,7 @@ want(struct wct_break *one, const struct wct_module *module, const struct wct_sy
         wct_break_want(one, symbol);
         one->low = module->low;
         one->high = module->high;
+        one->restorer = module->object->restorer != 0 ? module->bias + module->object->restorer : 0;
         one->of_program = module->program;
 }
 

@@ -45,6 +45,7 @@ struct wct_break {
         uint64_t address;
         uint64_t slot;       /* 0: none */
         uint64_t low, high;  /* the object that defines the function */
+        uint64_t restorer;   /* where in it signal handlers return to: who returns there is not called by it */
         struct wct_wanted *wanted; /* by symbol id; shared by the copies of a space: never freed */
         uint32_t idle;       /* hits in a row that were nobody's return */
         uint8_t roles, way;
