@@ -373,6 +373,16 @@ def test_functions_and_system_calls_share_a_library(traced: Handled) -> None:
     assert ["function", "call"] == ran.lines
 
 
+def test_one_library_serves_both_engines_in_one_run(handled: Handled) -> None:
+    """The function's handler runs in the program, the system call's in the tracer; each call has one."""
+    handlers = one("wc_ptrace.h", 'dprintf(1, "%s in %s\\n", regs->orig_rax == SYS_getppid ? "call" : "function",\n'
+                   'getpid() == pid ? "the program" : "the tracer");')  # fmt: skip
+    program = main("unistd.h stdlib.h", "rand(); getppid();")
+    ran = handled(handlers, program, target("rand", "h"), syscalls=[call("getppid", "h")])
+    assert ["function in the program", "call in the tracer"] == ran.lines, ran.said
+    assert [("rand", "preload"), ("getppid", "ptrace")] == [(c["func"], c["engine"]) for c in ran.calls]
+
+
 # --- wc_ptrace.h -----------------------------------------------------------------------------------------------------
 
 

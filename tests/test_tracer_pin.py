@@ -38,8 +38,10 @@ def command(tmp_path: Path, compile_c: Callable[..., Path]) -> Callable[..., lis
     program = compile_c("pinned.c", "-pthread")
     (tmp_path / "config.json").write_text(json.dumps({"syscalls": [{"syscall_id": "getppid"}]}))
 
-    def words(*arguments: str, options: tuple[str, ...] = (), before: tuple[str, ...] = ()) -> list[str]:
-        ours = [BIN / "wc-run", "--engine", "ptrace", "-c", tmp_path / "config.json", "-o", tmp_path / "calls.txt"]
+    def words(
+        *arguments: str, options: tuple[str, ...] = (), before: tuple[str, ...] = (), engine: str = "ptrace"
+    ) -> list[str]:
+        ours = [BIN / "wc-run", "--engine", engine, "-c", tmp_path / "config.json", "-o", tmp_path / "calls.txt"]
         return [*before, *map(str, ours), *options, "--", str(program), *arguments]
 
     return words
@@ -77,6 +79,17 @@ def test_with_no_pin_nobody_is_moved(traced: Traced) -> None:
     lines = traced("seen", "tracer", "own", options=("--no-pin",))
     assert [ALL, ALL] == after(lines, "seen") + after(lines, "tracer")
     assert OWN in lines
+
+
+def test_beside_a_shim_it_is_the_same(tmp_path: Path, command: Callable[..., list[str]]) -> None:
+    config = {"funcs": [{"func_name": "fork"}], "syscalls": [{"syscall_id": "getppid"}]}
+    words = command("own", "seen", "fork", "own", engine="auto")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    lines = ran.stdout.splitlines()
+    assert (0, OWN, OWN) == (ran.returncode, lines[0], lines[-1]), ran.stderr
+    assert (1, [ALL]) == (len(after(lines, "seen")[0]), after(lines, "child seen"))
+    assert "fork() = " in (tmp_path / "calls.txt").read_text()
 
 
 def test_a_mask_that_the_program_sets_holds(traced: Traced) -> None:
