@@ -8,13 +8,13 @@
  *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up
  *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments, and whose each ring is; wct_ring.c
  *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured, recorded
- *   wct_process.c   fork, vfork, clone, exec, exit                    wct_value.c, wct_capture.c, wct_kept.c  what it keeps
+ *   wct_process.c   fork, vfork, clone, exec, exit; wct_orphan.c      wct_value.c, wct_capture.c, wct_kept.c  what it keeps
  *   wct_signal.c    signals, group-stops                              wct_length.c, wct_variadic.c  lengths; printf's arguments
  *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
  *   wct_attach.c    -p, detach                                        wct_space.c     modules of an address space, dlopen
  *   wct_pin.c       one processor for both                            wct_elf.c       symbols of a mapped object
  *   wct_handler.c   user handlers                                     wct_break.c     breakpoints, returns
- *                                                                     wct_insn.c      lengths, moving, emulating
+ *   wct_image.c     what of an executed image is shown                wct_insn.c      lengths, moving, emulating
  *                                                                     wct_inject.c    calls made in the tracee
  *
  * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will
