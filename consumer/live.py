@@ -147,7 +147,10 @@ class _Run:
         look = look_of(self.given, output)
         if self.given.format == "wc":
             meta = {"program": self.given.program, "pid": self.life.pid, "directory": _directory()}
-            meta["descriptors"] = self._inherited().get(self.life.pid, {})
+            found = self._inherited()
+            meta["descriptors"] = found.pop(self.life.pid, {})
+            if found:
+                meta["attached"] = {str(pid): paths for pid, paths in found.items()}
             return Recording(output, self.given.output or "", self.session, clock, look, meta)
         shown = Output(look, self.drain.manifest, clock, output)
         for pid, paths in self._inherited().items():

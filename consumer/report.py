@@ -50,12 +50,16 @@ class Recorded:
     def account(self) -> Account | None:
         return self._reader.account
 
-    def inherited(self) -> tuple[int, dict[int, str]]:
-        """Return the program's pid and what was behind its first descriptors. Known with the first chunk."""
-        pid, paths = self._reader.meta.get("pid"), self._reader.meta.get("descriptors")
-        if not isinstance(pid, int) or not isinstance(paths, dict):
-            return 0, {}
-        return pid, {int(fd): str(path) for fd, path in paths.items() if fd.isdecimal()}
+    def inherited(self) -> dict[int, dict[int, str]]:
+        """Return what was behind the descriptors that processes began with, by pid. Known with the first chunk."""
+        meta = self._reader.meta
+        others = meta.get("attached")
+        told = {str(meta.get("pid")): meta.get("descriptors"), **(others if isinstance(others, dict) else {})}
+        return {
+            int(pid): {int(fd): str(path) for fd, path in paths.items() if fd.isdecimal()}
+            for pid, paths in told.items()
+            if pid.isdecimal() and isinstance(paths, dict)
+        }
 
     def notes(self) -> Iterator[str]:
         if self._reader.account is None:
@@ -79,8 +83,8 @@ class Left:
             yield from chunks
         self.account = self._drain.account()
 
-    def inherited(self) -> tuple[int, dict[int, str]]:
-        return 0, {}  # only its wc-run knew
+    def inherited(self) -> dict[int, dict[int, str]]:
+        return {}  # only its wc-run knew
 
     def notes(self) -> Iterator[str]:
         yield "the session's wc-run was killed: this is what it had not taken yet"
@@ -190,7 +194,8 @@ def show(source: Recorded | Left, look: Look, summary: bool, sort: bool) -> None
     shown.tool = TOOL
     for number, chunk in enumerate(source):
         if number == 0:
-            shown.inherit(*source.inherited())
+            for pid, paths in source.inherited().items():
+                shown.inherit(pid, paths)
         shown.take(chunk)
         if shown.gone and not summary:
             break
