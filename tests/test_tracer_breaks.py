@@ -24,6 +24,7 @@ from conftest import BIN, TESTS
 
 Compile = Callable[..., Path]
 SECONDS = 120
+COUNTED = r"(\d[\d,]*) (calls|recorded|abandoned|unfinished)\b"
 SHAPES = (
     "push endbr return lea load store call call_memory jump_memory jump jump_short branch loop test compare vector string "
     "atomic flags kernel enter stack_argument return_more"
@@ -53,7 +54,7 @@ class Traced:
 
     def counted(self) -> tuple[int, int, int]:
         """Calls, recorded, and those that never returned, as wc-run sums them up."""
-        numbers = {word: int(number.replace(",", "")) for number, word in re.findall(r"([\d,]+) (\w+)", self.stderr)}
+        numbers = {word: int(number.replace(",", "")) for number, word in re.findall(COUNTED, self.stderr)}
         left = numbers.get("abandoned", 0) + numbers.get("unfinished", 0)
         return numbers.get("calls", 0), numbers.get("recorded", 0), left
 

@@ -52,4 +52,7 @@ struct wct_mapping {
 /* NULL: it cannot be read, or is no x86-64 object. `bias` is how far from its file's addresses this mapping of it is. */
 const struct wct_object *wct_object_of(pid_t pid, const struct wct_mapping *mapping, uint64_t *bias);
 
+/* wct_elf.c, for wct_object.c: what is in these bytes; nothing when they are no object. */
+void wct_object_read(struct wct_object *object, const void *bytes, uint64_t size, const char *path);
+
 #endif

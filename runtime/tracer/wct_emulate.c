@@ -121,12 +121,6 @@ do_sum(enum sum kind, unsigned long long *to, uint64_t b, bool quad, struct user
                 *to = result;
 }
 
-static bool
-is_sum(unsigned kind)
-{
-        return kind != 2 && kind != 3;
-}
-
 struct operands {
         unsigned reg, rm;
         bool quad, registers; /* rm is a register */
@@ -162,62 +156,71 @@ effective(const struct wct_insn *insn, const uint8_t *code, uint64_t at, struct 
         return sum;
 }
 
+/* add, or, and, sub, xor, cmp, test: between registers, or with a constant. */
+static bool
+sums(const struct wct_insn *insn, const uint8_t *code, const struct operands *o, struct user_regs_struct *regs)
+{
+        unsigned long long *reg = slot_of(regs, o->reg), *rm = slot_of(regs, o->rm);
+        const uint8_t op = insn->opcode;
+        const unsigned kind = op < 0x40 ? op >> 3 : op == 0x85 ? TEST : o->reg & 7;
+        const bool constant = op == 0x81 || op == 0x83, by_rax = op < 0x40 && (op & 7) == 5;
+        if (kind == 2 || kind == 3 || (!o->registers && !by_rax)) /* adc, sbb */
+                return false;
+        if (by_rax)
+                do_sum(kind, &regs->rax, (uint64_t)immediate(insn, code), o->quad, regs);
+        else if (constant)
+                do_sum(kind, rm, (uint64_t)immediate(insn, code), o->quad, regs);
+        else if (op != 0x85 && (op & 7) == 3)
+                do_sum(kind, reg, *rm, o->quad, regs);
+        else
+                do_sum(kind, rm, *reg, o->quad, regs);
+        return true;
+}
+
+/* mov between registers, movsxd, mov of a constant. */
+static bool
+moves(const struct wct_insn *insn, const uint8_t *code, const struct operands *o, struct user_regs_struct *regs)
+{
+        unsigned long long *reg = slot_of(regs, o->reg), *rm = slot_of(regs, o->rm);
+        if (!o->registers)
+                return false;
+        switch (insn->opcode) {
+        case 0x89: *rm = masked(*reg, o->quad); return true;
+        case 0x8b: *reg = masked(*rm, o->quad); return true;
+        case 0x63: *reg = (uint64_t)(int64_t)(int32_t)*rm; return o->quad;
+        default:
+                if (o->reg & 7)
+                        return false;
+                *rm = masked((uint64_t)immediate(insn, code), o->quad);
+                return true;
+        }
+}
+
 static bool
 one_byte(const struct wct_insn *insn, const uint8_t *code, uint64_t at, struct user_regs_struct *regs)
 {
         const struct operands o = operands_of(insn, code);
-        unsigned long long *reg = slot_of(regs, o.reg), *rm = slot_of(regs, o.rm);
-        const uint8_t op = insn->opcode;
-        const unsigned kind = op < 0x40 ? op >> 3 : o.reg & 7;
-        switch (op) {
+        switch (insn->opcode) {
         case 0x90: /* nop, pause; with REX.B it exchanges registers */
                 return !(insn->rex & 1);
-        case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: case 0x39:
-                if (o.registers)
-                        do_sum(kind, rm, *reg, o.quad, regs);
-                return o.registers;
-        case 0x03: case 0x0b: case 0x23: case 0x2b: case 0x33: case 0x3b:
-                if (o.registers)
-                        do_sum(kind, reg, *rm, o.quad, regs);
-                return o.registers;
-        case 0x81: case 0x83:
-                if (o.registers && is_sum(kind))
-                        do_sum(kind, rm, (uint64_t)immediate(insn, code), o.quad, regs);
-                return o.registers && is_sum(kind);
-        case 0x05: case 0x0d: case 0x25: case 0x2d: case 0x35: case 0x3d:
-                do_sum(kind, &regs->rax, (uint64_t)immediate(insn, code), o.quad, regs);
-                return true;
-        case 0x85:
-                if (o.registers)
-                        do_sum(TEST, rm, *reg, o.quad, regs);
-                return o.registers;
-        case 0x89:
-                if (o.registers)
-                        *rm = masked(*reg, o.quad);
-                return o.registers;
-        case 0x8b:
-                if (o.registers)
-                        *reg = masked(*rm, o.quad);
-                return o.registers;
+        case 0x01: case 0x03: case 0x05: case 0x09: case 0x0b: case 0x0d: case 0x21: case 0x23: case 0x25: case 0x29: case 0x2b:
+        case 0x2d: case 0x31: case 0x33: case 0x35: case 0x39: case 0x3b: case 0x3d: case 0x81: case 0x83: case 0x85:
+                return sums(insn, code, &o, regs);
+        case 0x89: case 0x8b: case 0xc7:
+                return moves(insn, code, &o, regs);
         case 0x63:
-                if (o.registers && o.quad)
-                        *reg = (uint64_t)(int64_t)(int32_t)*rm;
-                return o.registers && o.quad;
+                return o.quad && moves(insn, code, &o, regs);
         case 0x8d:
                 if (o.registers || insn->narrow)
                         return false;
-                *reg = masked(effective(insn, code, at, regs), o.quad);
+                *slot_of(regs, o.reg) = masked(effective(insn, code, at, regs), o.quad);
                 return true;
         case 0x98:
                 regs->rax = o.quad ? (uint64_t)(int64_t)(int32_t)regs->rax : (uint32_t)(int16_t)regs->rax;
                 return true;
         case 0xb8 ... 0xbf:
-                *slot_of(regs, (op & 7u) | (insn->rex & 1u) << 3) = masked((uint64_t)immediate(insn, code), o.quad);
+                *slot_of(regs, (insn->opcode & 7u) | (insn->rex & 1u) << 3) = masked((uint64_t)immediate(insn, code), o.quad);
                 return true;
-        case 0xc7:
-                if (o.registers && kind == 0)
-                        *rm = masked((uint64_t)immediate(insn, code), o.quad);
-                return o.registers && kind == 0;
         default:
                 return false;
         }

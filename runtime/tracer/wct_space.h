@@ -1,6 +1,6 @@
 /*
- * wct_space.h: an address space and its breakpoints: what wct_space.c, wct_maps.c, wct_slot.c, wct_break.c, wct_return.c and
- * wct_inject.c say to each other, and to nobody else.
+ * wct_space.h: an address space and its breakpoints: what wct_space.c, wct_want.c, wct_maps.c, wct_slot.c, wct_break.c,
+ * wct_entry.c, wct_return.c, wct_errno.c and wct_inject.c say to each other, and to nobody else.
  *
  * A SPACE belongs to one or more processes (vfork children share it); a fork copies it, int3s and slots with it.
  * A BREAK is an address with an int3, and the instruction that was there. It is never forgotten while its space lives:
@@ -121,13 +121,16 @@ uint64_t wct_auxv(pid_t pid, uint64_t type); /* 0: not there */
 
 /* wct_space.c */
 struct wct_space *wct_space_of(struct wct_tracee *tracee);
-void wct_space_look(struct wct_tracee *tracee, bool relocated); /* objects have come or gone */
+bool wct_space_read(struct wct_tracee *tracee); /* what is mapped now */
 bool wct_space_executable(struct wct_tracee *tracee, uint64_t address); /* looks again before it says no */
 const struct wct_module *wct_space_module(const struct wct_space *space, uint64_t address);
 
+void wct_resolving_free(struct wct_resolving *one);
+
+/* wct_want.c */
+void wct_space_look(struct wct_tracee *tracee, bool relocated); /* objects have come or gone */
 /* A resolver has returned the function's address. */
 void wct_space_resolved(struct wct_tracee *tracee, const struct wct_break *resolver, uint64_t function);
-void wct_resolving_free(struct wct_resolving *one);
 
 /* wct_break.c */
 struct wct_break *wct_break_find(const struct wct_space *space, uint64_t address);
