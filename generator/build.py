@@ -154,6 +154,7 @@ def plan(
     except UserError as error:
         error.at = error.at or _header_at(config, error.what)
         raise
+    config = _expanded(config, program) if program is not None else config
     decided = _Decision(libraries, headers, platform, program, scene, decide)
     made, of_program = decided.of(config)
     plain = {func.name for func in config.funcs if func.plain}
@@ -195,6 +196,16 @@ class _Decision:
 
     def _asked(self, config: Config, libraries: Sequence[Library]) -> Plan:
         return self.decide(config, self.headers, libraries, self.platform, self.scene, self.program)
+
+
+def _expanded(config: Config, program: Program) -> Config:
+    """Return *config* with globs over names of C++ or Go as the functions that they mean, each a target."""
+    exact = {func.name for func in config.funcs if not func.spelled_glob}
+    funcs: list[configs.Func] = []
+    for func in config.funcs:
+        names = [name for name in program.matching(func.name) if name not in exact] if func.spelled_glob else []
+        funcs += [msgspec.structs.replace(func, name=name) for name in names] or [func]
+    return msgspec.structs.replace(config, funcs=tuple(funcs))
 
 
 def _meant(name: str, platform: Platform) -> tuple[str, ...]:
@@ -316,7 +327,7 @@ class _Keys:
         libraries = [find_library(name) or name for name in (*config.libraries, *(f.library for f in config.funcs))]
         parts = [
             _tool(),
-            *(self.scene.engine, self.scene.not_preloadable, str(self.scene.fallback)),
+            repr(self.scene),
             *(config.document.text, config.name, config.library_path, config.ld_preload),
             "".join("p" if func.plain else "f" for func in config.funcs),
             *("include", *config.include, "libraries"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 
 from .errors import UserError
@@ -107,3 +108,13 @@ def _spellings(name: str, whole: bool) -> set[str]:
         return {_SPACES.sub("", text) for text in (name, _own_name(alone) + name[len(alone) :])}
     alone = _own_name(without_parameters(name))
     return {_SPACES.sub("", text) for text in (alone, _without_template(alone))}
+
+
+def names_matching(glob: str, symbols: Iterable[str]) -> list[str]:
+    """Return the names without parameters of *symbols* that *glob* matches, sorted: C++'s, or as they are (Go)."""
+    found = set()
+    for symbol in symbols:
+        name = _own_name(without_parameters(demangle(symbol))) if symbol.startswith("_Z") else symbol
+        if name and fnmatchcase(name, glob):
+            found.add(name)
+    return sorted(found)

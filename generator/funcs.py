@@ -70,6 +70,12 @@ class Func(msgspec.Struct, frozen=True):
         return bool(self.name) and not GLOB.fullmatch(self.name)
 
 
+    @property
+    def spelled_glob(self) -> bool:
+        """Whether it is a glob over such names: ``ns::*``, ``main.*``."""
+        return self.cplusplus and bool(set(self.name) & set("*?")) and not re.search(r"\(|\boperator\b", self.name)
+
+
 class Call(msgspec.Struct, frozen=True):
     """One entry of syscalls."""
 

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .demangle import symbols_of
+from .demangle import names_matching, symbols_of
 from .elf import Classification, Image, Library, NotElfError, classify, find_library, functions_of
 from .engines import PROGRAM
 from .errors import UserError
@@ -128,6 +128,11 @@ class Program:
             if found:
                 return found
         return ()
+
+    def matching(self, glob: str) -> Sequence[str]:
+        """Return the own functions that a glob over names of C++ or Go means, as a config may spell them."""
+        own = (name for name in self.functions if name.startswith("_Z") or not name.isidentifier())
+        return names_matching(glob, own)
 
     def function(self, symbol: str, headers: Headers) -> Function | None:
         """Return the prototype that the debug information has of an own function."""

@@ -269,6 +269,12 @@ def test_one_overload_and_the_rest_are_two_targets(cplusplus: Path, shown: Own) 
     assert ["ns::f(int)(1) = 2", 'ns::f("x", 5) = 125'] == shown(cplusplus, "ns::f", "ns::f(int)")
 
 
+def test_a_glob_over_names_of_cplusplus_is_a_target_for_each(cplusplus: Path, shown: Own) -> None:
+    calls = shown(cplusplus, "ns::*", "ns::f(int)")
+    assert ["ns::f(int)(1) = 2", 'ns::f("x", 5) = 125', "ns::twice<int>(4) = 8"] == calls[:3]
+    assert {"ns::K::m", "ns::K::give"} <= {line.partition("(")[0] for line in calls}
+
+
 def test_what_cplusplus_copies_travels_by_its_address(cplusplus: Path, shown: Own) -> None:
     """An argument with a destructor, and a result with a constructor that copies."""
     first, second = shown(cplusplus, "ns::K::m", "ns::K::give")
@@ -321,3 +327,4 @@ def test_a_function_of_gos_is_recorded_at_its_entry(shown: Own, tmp_path: Path) 
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     subprocess.run(["go", "build", "-o", "p", "p.go"], cwd=tmp_path, check=True, env=environment, timeout=120)
     assert ["main.add() = ?"] == shown(tmp_path / "p", "main.add")
+    assert ["main.main() = ?", "main.add() = ?"] == shown(tmp_path / "p", "main.*")
