@@ -72,13 +72,19 @@ def explanation(manifest: Manifest, engine: Engine, name: str, program: Program 
     else:
         why = "it is dynamically linked: a shim can be preloaded, and the tracer serves what that does not reach"
     lines = [f"{name}: {engine}: {why}"]
-    width = max((len(line.requested) for line in manifest.coverage), default=0)
-    lines += [f"  {line.requested:<{width}}  {_told(line)}" for line in manifest.coverage]
+    names = [_name(line) for line in manifest.coverage]
+    width = max(map(len, names), default=0)
+    lines += [f"  {name:<{width}}  {_told(line)}" for name, line in zip(names, manifest.coverage, strict=True)]
     return "\n".join(lines) + "\n"
+
+
+def _name(line: Coverage) -> str:
+    """What is intercepted, and in parentheses what asked for it when that is a glob or a set."""
+    return line.requested if line.target in ("", line.requested) else f"{line.target} ({line.requested})"
 
 
 def _told(line: Coverage) -> str:
     engine = STATUSES.get(line.status, line.status)
-    symbols = [symbol for symbol in line.symbols if symbol != line.requested]
+    symbols = [symbol for symbol in line.symbols if symbol not in (line.requested, line.target)]
     names = f" ({', '.join(symbols[:8])}{', ...' if len(symbols) > 8 else ''})" if symbols else ""
     return f"{engine}{names}" + (f": {line.reason}" if line.reason else "")
