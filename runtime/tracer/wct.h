@@ -11,11 +11,12 @@
  *   wct_process.c   fork, vfork, clone, exec, exit; wct_orphan.c      wct_value.c, wct_capture.c, wct_kept.c  what it keeps
  *   wct_signal.c    signals, group-stops                              wct_length.c, wct_variadic.c  lengths; printf's arguments
  *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
- *   wct_attach.c    -p, detach                                        wct_space.c     modules of an address space, dlopen
- *   wct_pin.c       one processor for both                            wct_elf.c       symbols of a mapped object
- *   wct_handler.c   user handlers                                     wct_break.c     breakpoints, returns
- *   wct_image.c     what of an executed image is shown                wct_insn.c      lengths, moving, emulating
- *                                                                     wct_inject.c    calls made in the tracee
+ *   wct_attach.c    -p, detach                                        wct_space.c, wct_want.c  objects, what is planted in them
+ *   wct_pin.c       one processor for both                            wct_maps.c, wct_object.c, wct_elf.c  what they are read from
+ *   wct_handler.c   user handlers                                     wct_break.c     breakpoints: planted, hit, left
+ *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_return.c  functions entered, and left
+ *   wct_errno.c     where errno is                                    wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
+ *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
  *
  * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will
  * tell. T2: nothing blocks but waitpid and a full ring (block policy, bounded by block_ms). T3: what a tracee's memory
