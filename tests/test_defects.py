@@ -485,7 +485,7 @@ def test_d12_peek_and_poke_read_and_write_what_they_say(under: Under, compile_c:
 
 def test_d13_a_traced_programs_environment_and_descriptors_are_its_own(under: Under, tmp_path: Path) -> None:
     """LD_PRELOAD was emptied whether or not it was used."""
-    script = 'echo "${LD_PRELOAD-unset} $(env | grep -c WC_)"; ls /proc/$$/fd | tr "\\n" " "'
+    script = 'echo "${LD_PRELOAD-unset} $(env | grep -c WC_)"; exec ls /proc/self/fd'
     alone = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60,
                            stdin=subprocess.DEVNULL)  # fmt: skip
     ran = under("ptrace", calls_of("getppid"), "sh", "-c", script)
