@@ -100,7 +100,7 @@ class Planned:
     unknown: tuple[UserError, ...] = ()
     """Names that nothing knows, one error each."""
     of_program: bool = False
-    """The program was asked, so that the plan holds for it alone."""
+    """The program was asked, or would have been: the plan holds for it alone, or for none."""
 
 
 def build(
@@ -134,7 +134,7 @@ def build(
 
 def scene_of(engine: Engine, program: Program | None, fallback: bool = False) -> Scene:
     """Return what the choice of engines depends on."""
-    return Scene(engine, (program.kind.why_not_preload or "") if program else "", fallback, program is not None)
+    return Scene(engine, (program.kind.why_not_preload or "") if program else "", fallback)
 
 
 def plan(
@@ -190,7 +190,7 @@ class _Decision:
         made = self.decide(config, self.headers, self.libraries, self.platform, self.scene)
         wanted = {line.requested for line in made.coverage if line.status in ("unknown", "pending")}
         if not wanted or self.program is None:
-            return made, False
+            return made, bool(wanted)
         more = self.program.defining(wanted)
         return self._asked(config, [*self.libraries, *more]) if more else made, True
 
@@ -318,8 +318,7 @@ class _Keys:
     def lookup(self) -> Iterator[str]:
         """Yield the names that would fit, the one that fits all programs first."""
         yield self.general
-        if self.program is not None:
-            yield self.of_program
+        yield self.of_program
 
     @cached_property
     def general(self) -> str:
@@ -327,7 +326,7 @@ class _Keys:
         libraries = [find_library(name) or name for name in (*config.libraries, *(f.library for f in config.funcs))]
         parts = [
             _tool(),
-            repr(self.scene),
+            *(self.scene.engine, self.scene.not_preloadable, str(self.scene.fallback)),
             *(config.document.text, config.name, config.library_path, config.ld_preload),
             "".join("p" if func.plain else "f" for func in config.funcs),
             *("include", *config.include, "libraries"),
@@ -339,7 +338,9 @@ class _Keys:
 
     @cached_property
     def of_program(self) -> str:
-        assert self.program is not None
+        """The name where the program, or that none was known, mattered."""
+        if self.program is None:
+            return _digest([self.general, "no program"])
         files = [str(self.program.path), *self.program.libraries.values(), *self.program.debug_files]
         return _digest([self.general, *(identity(file) for file in files)])
 

@@ -28,7 +28,6 @@ class Scene:
     """Why nothing can be preloaded into the program; empty where it can, or where no program is known."""
     fallback: bool = False
     """The tracer serves the shim's targets as well, where a child runs without the shim."""
-    has_program: bool = False
 
     @property
     def all_traced(self) -> str:
