@@ -25,7 +25,7 @@ from wc_intercept.consumer.refusal import Refusal
 
 Program = subprocess.Popen[bytes]
 Live = Callable[[str], Program]
-LIVES = ("busy", "threads", "asleep", "napping", "vforking", "forking")
+LIVES = ("busy", "threads", "asleep", "napping", "vforking", "forking", "leaderless")
 ALL = ("*",)
 
 

@@ -2,7 +2,7 @@
  * traced_life.c: a program to be attached to in one state or another. It lives until its standard input ends, and then says
  * whether it went round, and how often something was wrong.
  *
- *   traced_life busy|threads|asleep|napping|vforking|forking
+ *   traced_life busy|threads|asleep|napping|vforking|forking|leaderless
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -130,6 +130,31 @@ forking(void)
         }
 }
 
+static void
+tell(void)
+{
+        printf("%d %lu\n", rounds > 0, wrong);
+        exit(wrong != 0);
+}
+
+static void *
+last_thread(void *unused)
+{
+        (void)unused;
+        busy();
+        tell();
+        return NULL;
+}
+
+/* The first thread is gone; /proc shows a zombie that nobody can attach to. */
+static void
+leaderless(void)
+{
+        pthread_t one;
+        pthread_create(&one, NULL, last_thread, NULL);
+        pthread_exit(NULL);
+}
+
 int
 main(int words, char **word)
 {
@@ -137,15 +162,14 @@ main(int words, char **word)
                 const char *name;
                 void (*live)(void);
         } lives[] = {{"busy", busy}, {"threads", threads}, {"asleep", asleep},
-                     {"napping", napping}, {"vforking", vforking}, {"forking", forking}};
+                     {"napping", napping}, {"vforking", vforking}, {"forking", forking}, {"leaderless", leaderless}};
         parent = getppid();
         for (size_t i = 0; words > 1 && i < sizeof lives / sizeof *lives; i++)
                 if (strcmp(word[1], lives[i].name) == 0) {
                         puts("ready");
                         fflush(stdout);
                         lives[i].live();
-                        printf("%d %lu\n", rounds > 0, wrong);
-                        return wrong != 0;
+                        tell();
                 }
         return 2;
 }
