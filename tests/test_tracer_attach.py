@@ -8,8 +8,10 @@ Absent on purpose: wc-run's own part of it (test_run_attach.py), breakpoints (te
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -359,6 +361,39 @@ def test_a_process_of_another_user() -> None:
         with pytest.raises(Refusal, match=f"process {program.pid} belongs to user 0"):
             t.tracer.attach(program.pid)
         program.kill()
+
+
+def test_where_a_container_forbids_ptrace() -> None:
+    """A filter as those of containers: ptrace fails with EPERM, whoever is asked for."""
+    hear, tell = os.pipe()
+    with subprocess.Popen(["sleep", "60"]) as program:
+        child = os.fork()
+        if child == 0:
+            forbid_ptrace()
+            try:
+                with Tracing() as t:
+                    t.attach(program)
+            except Refusal as refusal:
+                os.write(tell, refusal.what.encode())
+            finally:
+                os._exit(0)
+        os.close(tell)
+        said = os.read(hear, 4096).decode()
+        os.close(hear)
+        os.waitpid(child, 0)
+        program.kill()
+    assert "ptrace is forbidden here by a seccomp filter: in a container, start it with --cap-add SYS_PTRACE" == said
+
+
+def forbid_ptrace() -> None:
+    """In a process of its own: have ptrace fail with EPERM from here on."""
+    load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
+    code = [(load, 0, 0, 0), (equal, 0, 1, 101), (give, 0, 0, 0x50001), (give, 0, 0, 0x7FFF0000)]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *step) for step in code))
+    program = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(steps))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert 0 == libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    assert 0 == libc.prctl(22, 2, program, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
 def test_several_processes_one_after_the_other(live: Live) -> None:
