@@ -158,6 +158,36 @@ def test_calls_from_inside_a_library_count_when_they_are_wanted(
     assert {"f_inner": 20} == trace([func], compile_c("breaks_loads.c"), library).calls()
 
 
+JUMPS = """
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+static void handler(int number) { (void)number; ((int (*)(const char *))puts)("handled"); }
+int main(void)
+{
+        int status;
+        free(canonicalize_file_name("/etc")); /* which jumps to realpath, in glibc */
+        free(realpath("/etc", NULL));
+        wait3(&status, 0, NULL); /* to wait4 */
+        wait4(-1, &status, 0, NULL);
+        signal(SIGUSR1, handler); /* which jumps to puts, and so returns to the signal frame's code in libc */
+        return raise(SIGUSR1);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "flags", [("-O2",), ("-O2", "-fno-plt"), ("-O2", "-no-pie")], ids=["table", "pointer", "fixed"]
+)
+def test_jumps_inside_a_library_are_not_calls_of_the_program(
+    trace: Callable[..., Traced], compile_c: Compile, flags: tuple[str, ...]
+) -> None:
+    traced = trace(["realpath", "wait4", "puts"], compile_c(JUMPS, *flags))
+    assert (0, {"realpath": 1, "wait4": 1, "puts": 1}) == (traced.status, traced.calls())
+
+
 def test_errno_of_a_failed_function_is_read(
     trace: Callable[..., Traced], compile_c: Compile, manner: tuple[str, ...]
 ) -> None:

@@ -14,7 +14,7 @@
  *   wct_attach.c    -p, detach                                        wct_space.c, wct_want.c  objects, what is planted in them
  *   wct_pin.c       one processor for both                            wct_maps.c, wct_object.c, wct_elf.c  what they are read from
  *   wct_handler.c   user handlers                                     wct_break.c     breakpoints: planted, hit, left
- *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_return.c  functions entered, and left
+ *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_site.c, wct_return.c  functions entered, and left
  *   wct_errno.c     where errno is                                    wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
  *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
  *

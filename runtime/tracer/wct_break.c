@@ -64,6 +64,7 @@ wct_break_drop(struct wct_space *space, uint64_t low, uint64_t high)
                         at->roles = 0;
                         at->size = 0;
                         at->wanted = NULL;
+                        at->goal_known = false;
                         at->way = WCT_BY_NOTHING;
                 }
         }

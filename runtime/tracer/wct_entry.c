@@ -49,12 +49,21 @@ is_jumped_to_inside(const struct wct_tracee *tracee, const struct wct_break *one
         return is_defined_at(tracee->process->space, call->symbol, one->low);
 }
 
+/* The program has called another function of the library, and that has jumped here. */
 static bool
-comes_from_inside(const struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint64_t back)
+is_called_as_another(struct wct_tracee *tracee, const struct wct_break *one, uint64_t back)
+{
+        const uint64_t goal = wct_site_goal(tracee, back);
+        return goal != one->address && goal >= one->low && goal < one->high;
+}
+
+static bool
+comes_from_inside(struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint64_t back)
 {
         if (one->of_program || (one->restorer != 0 && back == one->restorer))
                 return false;
-        return (back >= one->low && back < one->high) || is_jumped_to_inside(tracee, one, sp, back);
+        return (back >= one->low && back < one->high) || is_jumped_to_inside(tracee, one, sp, back) ||
+               is_called_as_another(tracee, one, back);
 }
 
 /* Of several symbols at one address, the first that is on speaks for all. */

@@ -1,6 +1,6 @@
 /*
  * wct_space.h: an address space and its breakpoints: what wct_space.c, wct_want.c, wct_maps.c, wct_slot.c, wct_break.c,
- * wct_entry.c, wct_return.c, wct_errno.c and wct_inject.c say to each other, and to nobody else.
+ * wct_entry.c, wct_site.c, wct_return.c, wct_errno.c and wct_inject.c say to each other, and to nobody else.
  *
  * A SPACE belongs to one or more processes (vfork children share it); a fork copies it, int3s and slots with it.
  * A BREAK is an address with an int3, and the instruction that was there. It is never forgotten while its space lives:
@@ -47,11 +47,12 @@ struct wct_break {
         uint64_t low, high;  /* the object that defines the function */
         uint64_t restorer;   /* where in it signal handlers return to: who returns there is not called by it */
         struct wct_wanted *wanted; /* by symbol id; shared by the copies of a space: never freed */
+        uint64_t goal;       /* what the call in front of it calls, once goal_known; 0: it does not say */
         uint32_t idle;       /* hits in a row that were nobody's return */
         uint8_t roles, way;
         uint8_t code[WCT_INSN_MOST], size;
         uint8_t done, pushed; /* of the moved one: struct wct_moved */
-        bool planted;
+        bool planted, goal_known;
         bool of_program;     /* the function is the executable's own */
         struct wct_insn insn;
 };
@@ -152,6 +153,9 @@ void wct_pools_unmap(struct wct_tracee *tracee);
 
 /* wct_entry.c */
 bool wct_entry_hit(struct wct_tracee *tracee, struct wct_break *one);
+
+/* wct_site.c */
+uint64_t wct_site_goal(struct wct_tracee *tracee, uint64_t back);
 
 /* wct_return.c */
 /* Calls of this thread that cannot return any more, as it enters a function or returns from one at this stack pointer. */
