@@ -121,6 +121,17 @@ def test_the_clock_of_a_sleep_is_not_set_back() -> None:
     assert 0.6 < time.monotonic() - began < 30
 
 
+def test_calls_of_32_bit_code_are_passed_on_and_that_is_said_once(live: Live) -> None:
+    program = live("foreign")
+    with Tracing(ALL) as t:
+        t.attach(program)
+        t.until(lambda: by_call(t.records())["getppid"] > 10, "calls of its own")
+        t.detach()
+        assert ["system calls of 32-bit code (int 0x80, x32) are not recorded"] == [w for k, w in t.said if k == "warn"]
+        assert {"getppid", "getpid", "poll"} >= set(by_call(t.records()))
+    end(program)
+
+
 def test_children_are_followed(live: Live) -> None:
     program = live("forking")
     with Tracing(("exit_group", "wait4")) as t:

@@ -2,7 +2,7 @@
  * traced_life.c: a program to be attached to in one state or another. It lives until its standard input ends, and then says
  * whether it went round, and how often something was wrong.
  *
- *   traced_life busy|threads|asleep|napping|vforking|forking|leaderless
+ *   traced_life busy|threads|asleep|napping|vforking|forking|leaderless|foreign
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -146,6 +146,18 @@ last_thread(void *unused)
         return NULL;
 }
 
+/* System calls of 32-bit code beside those of its own. */
+static void
+foreign(void)
+{
+        while (!has_ended()) {
+                long result = 20; /* getpid */
+                __asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+                wrong += result != getpid() || getppid() != parent;
+                rounds++;
+        }
+}
+
 /* The first thread is gone; /proc shows a zombie that nobody can attach to. */
 static void
 leaderless(void)
@@ -162,7 +174,8 @@ main(int words, char **word)
                 const char *name;
                 void (*live)(void);
         } lives[] = {{"busy", busy}, {"threads", threads}, {"asleep", asleep},
-                     {"napping", napping}, {"vforking", vforking}, {"forking", forking}, {"leaderless", leaderless}};
+                     {"napping", napping}, {"vforking", vforking}, {"forking", forking}, {"leaderless", leaderless},
+                     {"foreign", foreign}};
         parent = getppid();
         for (size_t i = 0; words > 1 && i < sizeof lives / sizeof *lives; i++)
                 if (strcmp(word[1], lives[i].name) == 0) {
