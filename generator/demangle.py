@@ -3,7 +3,7 @@
 Called by program.py. The C++ runtime's own __cxa_demangle does it, through ctypes, as c++filt would. Rules: a name that
 is given with its parameters means one function, one without all that are called so; spaces do not count.
 
-Absent on purpose: a demangler of our own, and Rust's and D's manglings.
+Absent on purpose: a demangler of our own, Rust's newer mangling, and D's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .errors import UserError
 
 LIBRARIES = ("libstdc++.so.6", "libc++abi.so.1")
 _SPACES = re.compile(r"\s+")
+_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+"""What Rust's legacy mangling, otherwise C++'s, appends."""
 
 
 @cache
@@ -47,7 +49,7 @@ def demangle(symbol: str) -> str:
         return ""
     found = ctypes.string_at(text).decode("utf-8", "replace")
     ctypes.CDLL(None).free(ctypes.c_void_p(text))
-    return found
+    return _RUST_HASH.sub("", found)
 
 
 def without_parameters(name: str) -> str:

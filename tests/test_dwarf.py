@@ -284,7 +284,7 @@ def test_what_cplusplus_copies_travels_by_its_address(cplusplus: Path, shown: Ow
 
 @pytest.mark.parametrize(
     ("symbol", "name"),
-    [("_ZN2ns1fEi", "ns::f(int)"), ("_ZNK2ns1K1mEdNS_6copiedE", "ns::K::m(double, ns::copied) const"), ("open", ""),
+    [("_ZN2ns1fEi", "ns::f(int)"), ("_ZN5hello4main17h0123456789abcdefE", "hello::main"), ("_ZNK2ns1K1mEdNS_6copiedE", "ns::K::m(double, ns::copied) const"), ("open", ""),
      ("_Znot_mangled", ""), ("_ZNSt6vectorIiSaIiEE9push_backEOi", "std::vector<int, std::allocator<int> >::push_back(int&&)")],
 )  # fmt: skip
 def test_a_symbol_is_demangled_as_cxxfilt_does(symbol: str, name: str) -> None:
