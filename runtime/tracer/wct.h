@@ -145,7 +145,6 @@ struct wct_tracee {
         int signal;         /* to be delivered at the next resume */
         bool exit_wanted;   /* resume with PTRACE_SYSCALL: a recorded system call is under way */
         bool stepping;      /* resume with PTRACE_SINGLESTEP once */
-        bool dying;
         struct wci_ring *ring; /* NULL until its first record; wct_segment.c */
         struct wct_call *calls; /* innermost last: system calls and functions in one stack */
         uint32_t depth, room;
@@ -199,7 +198,7 @@ void wct_on_fork(struct wct_tracee *parent, pid_t child, int event); /* FORK, VF
 void wct_on_exec(pid_t pid, pid_t former); /* the thread `former` of pid has become its leader and only one */
 void wct_on_exit(struct wct_tracee *tracee, int status);
 void wct_on_signal(struct wct_tracee *tracee, int number);
-void wct_on_syscall(struct wct_tracee *tracee, bool by_filter);
+void wct_on_syscall(struct wct_tracee *tracee);
 /* Drop calls that a longjmp, an exception or a signal handler's end has left: those entered with a lower stack pointer. */
 void wct_calls_unwind(struct wct_tracee *tracee, uint64_t sp);
 struct wct_call *wct_call_push(struct wct_tracee *tracee);

@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- what /proc says -------------------------------------------------------------------------------------------------------- */
+/* --- what /proc says ---------------------------------------------------------------------------------------------- */
 
 static ssize_t
 read_whole(const char *path, char *into, size_t room)
@@ -66,7 +66,7 @@ wct_state_of(pid_t tid)
         return behind != NULL && behind[1] == ' ' ? behind[2] : 'X';
 }
 
-/* --- A5 --------------------------------------------------------------------------------------------------------------------- */
+/* --- A5 ----------------------------------------------------------------------------------------------------------- */
 
 static void
 name_of(pid_t pid, char *into, size_t room)
@@ -148,7 +148,7 @@ explain(pid_t pid, int error, char *why, size_t room)
                 snprintf(why, room, "process %d cannot be attached to: %s", pid, strerror(error));
 }
 
-/* --- taking hold -------------------------------------------------------------------------------------------------------------- */
+/* --- taking hold -------------------------------------------------------------------------------------------------- */
 
 static struct wct_tracee *
 known_running(pid_t tid, struct wct_process *process)
@@ -274,7 +274,7 @@ wct_attach(pid_t pid, char *why, size_t room)
         return true;
 }
 
-/* --- letting go ----------------------------------------------------------------------------------------------------------------- */
+/* --- letting go --------------------------------------------------------------------------------------------------- */
 
 /* Its ip out of what is ours, before the code is restored. */
 static void

@@ -189,7 +189,7 @@ dispatch_stop(struct wct_tracee *tracee, int status)
         const int number = WSTOPSIG(status), event = status >> 16;
         switch (event) {
         case PTRACE_EVENT_SECCOMP:
-                wct_on_syscall(tracee, true);
+                wct_on_syscall(tracee);
                 return;
         case PTRACE_EVENT_FORK:
         case PTRACE_EVENT_VFORK:
@@ -201,7 +201,7 @@ dispatch_stop(struct wct_tracee *tracee, int status)
                 return;
         case 0:
                 if (number == (SIGTRAP | 0x80))
-                        wct_on_syscall(tracee, false);
+                        wct_on_syscall(tracee);
                 else
                         wct_on_signal(tracee, number);
                 return;
@@ -269,7 +269,7 @@ wct_dispatch_abandon(void)
                 wct_on_fork(tracee, (pid_t)message_of(tracee->tid), event);
 }
 
-/* --- holding: all stopped at once, to change what they run or to let them go -------------------------------------------- */
+/* --- holding: all stopped at once, to change what they run or to let them go -------------------------------------- */
 
 static void
 interrupt(struct wct_tracee *tracee, void *context)

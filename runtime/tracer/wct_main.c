@@ -71,7 +71,7 @@ wct_clock(void)
         return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* --- the thread that hears ---------------------------------------------------------------------------------------------- */
+/* --- the thread that hears ---------------------------------------------------------------------------------------- */
 
 static void
 woken(int number)
@@ -102,7 +102,8 @@ hand_over(const char *text)
 static void *
 hear(void *unused)
 {
-        struct pollfd from[3] = {{.fd = line, .events = POLLIN}, {.fd = ending, .events = POLLIN}, {.fd = asked_to_end, .events = POLLIN}};
+        struct pollfd from[3] = {
+            {.fd = line, .events = POLLIN}, {.fd = ending, .events = POLLIN}, {.fd = asked_to_end, .events = POLLIN}};
         (void)unused;
         for (;;) {
                 char text[MESSAGE];
@@ -125,7 +126,7 @@ hear(void *unused)
         }
 }
 
-/* --- what main does with it --------------------------------------------------------------------------------------------- */
+/* --- what main does with it --------------------------------------------------------------------------------------- */
 
 static void
 obey(const char *text)
@@ -174,7 +175,7 @@ wct_commands(bool wait)
         return true;
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------------------ */
+/* --- the beginning ------------------------------------------------------------------------------------------------ */
 
 static const char *
 session_open(void)
@@ -253,7 +254,8 @@ static void
 signals_prepare(void)
 {
         static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
-        static const int ending_ones[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU};
+        static const int ending_ones[] = {SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2,   SIGVTALRM,
+                                          SIGPROF, SIGIO,   SIGPWR,  SIGSTKFLT, SIGXCPU};
         static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP, SIGALRM};
         static char stack[CRASH_STACK];
         const struct sigaction quiet = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP}; /* stops come by waitpid alone */

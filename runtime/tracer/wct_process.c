@@ -41,14 +41,14 @@ wct_process_judge(struct wct_process *process)
         bool everywhere, fallback;
         plan_has(&everywhere, &fallback);
         const bool whole = process->coverage == WCT_EVERYTHING;
-        const bool beyond_filter = wct_session.mode == WCT_COVER_BESIDE && whole && fallback; /* it was made for images with a shim */
+        const bool beyond_filter = wct_session.mode == WCT_COVER_BESIDE && whole && fallback; /* made for images with a shim */
         process->watched = process->coverage != WCT_EVENTS_ONLY && (everywhere || (whole && fallback));
         process->every = process->watched && process->launched && (!process->filtered || beyond_filter);
 }
 
-/* --- births --------------------------------------------------------------------------------------------------------------- */
+/* --- births ------------------------------------------------------------------------------------------------------- */
 
-/* What the flags of the clone say of memory. Only asked where there are breakpoints: the child has them too, in its copy or not. */
+/* What the flags of the clone say of memory. Asked where there are breakpoints: the child has them too, in its copy or not. */
 static bool
 is_same_memory(struct wct_tracee *parent, int event)
 {
@@ -164,7 +164,7 @@ wct_first_stop(struct wct_tracee *tracee, int status)
                 wct_on_signal(tracee, WSTOPSIG(status));
 }
 
-/* --- exec ----------------------------------------------------------------------------------------------------------------- */
+/* --- exec --------------------------------------------------------------------------------------------------------- */
 
 static struct wct_process *among; /* for remove_others: visits have one context */
 
@@ -263,7 +263,7 @@ wct_on_exec(pid_t pid, pid_t former)
                 wct_resume(tracee);
 }
 
-/* --- ends ----------------------------------------------------------------------------------------------------------------- */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 void
 wct_on_exit(struct wct_tracee *tracee, int status)

@@ -43,7 +43,7 @@ innermost(struct wct_tracee *tracee)
         return &tracee->calls[tracee->depth - 1];
 }
 
-/* --- entry ---------------------------------------------------------------------------------------------------------------- */
+/* --- entry -------------------------------------------------------------------------------------------------------- */
 
 struct entry {
         uint64_t number, ip, sp;
@@ -225,7 +225,7 @@ refuse(struct wct_tracee *tracee)
         wct_regs_touch(tracee);
 }
 
-/* --- exit ----------------------------------------------------------------------------------------------------------------- */
+/* --- exit --------------------------------------------------------------------------------------------------------- */
 
 static int64_t
 handle_exit(struct wct_tracee *tracee, int64_t result)
@@ -287,14 +287,15 @@ on_exit_stop(struct wct_tracee *tracee, int64_t result)
 }
 
 void
-wct_on_syscall(struct wct_tracee *tracee, bool by_filter)
+wct_on_syscall(struct wct_tracee *tracee)
 {
         struct __ptrace_syscall_info info;
         if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->tid, sizeof info, &info) <= 0) {
                 wct_resume(tracee);
                 return;
         }
-        const struct entry entry = {info.entry.nr, info.instruction_pointer, info.stack_pointer, (const uint64_t *)info.entry.args};
+        const struct entry entry = {info.entry.nr, info.instruction_pointer, info.stack_pointer,
+                                    (const uint64_t *)info.entry.args};
         switch (info.op) { /* S1 */
         case PTRACE_SYSCALL_INFO_ENTRY:
                 tracee->entered = entry.number + 1;
@@ -313,11 +314,10 @@ wct_on_syscall(struct wct_tracee *tracee, bool by_filter)
         default:
                 break;
         }
-        (void)by_filter;
         wct_resume(tracee);
 }
 
-/* --- a handler upon a call that waits ---------------------------------------------------------------------------------------- */
+/* --- a handler upon a call that waits ----------------------------------------------------------------------------- */
 
 /* The call's exit handler sees the registers as they would be without the signal, and changes what the frame gives back. */
 static void
