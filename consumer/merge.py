@@ -20,8 +20,8 @@ from wc_intercept.generator.manifest import Manifest
 from .columns import Array
 from .decode import Batch
 
-MOST_HELD = 200_000
-"""Records that wait, over all threads."""
+MOST_RECORDS, MOST_CHUNKS = 200_000, 2_000
+"""What may wait, over all threads."""
 Thread = tuple[int, int]
 
 
@@ -45,7 +45,7 @@ class Merge:
     def __init__(self) -> None:
         self._threads: dict[Thread, dict[str, _Stream]] = {}
         self._engines: dict[int, str] = {}
-        self._held = self._chunks = 0
+        self._held = self._chunks = self._waiting = 0
 
     @property
     def waits(self) -> bool:
@@ -69,11 +69,13 @@ class Merge:
         stream.held += [(done, self._chunks, batch) for done, batch in zip(completions, batches, strict=True)]
         self._held += sum(map(len, batches))
         yield from self._ready(streams, min(stream.last for stream in streams.values()))
-        if self._held > MOST_HELD:
+        self._waiting += 1
+        if self._held > MOST_RECORDS or self._waiting > MOST_CHUNKS:
             yield from self.settle()
 
     def settle(self, before: int | None = None) -> Iterator[list[Batch]]:
         """Yield what completed *before* (ns since the epoch), or all that is held, thread by thread."""
+        self._waiting = 0
         for streams in list(self._threads.values()) if self._held else ():
             yield from self._ready(streams, before)
 
