@@ -26,8 +26,8 @@ FULL = ("block", "drop", "overwrite")
 # (spellings, attribute, value: "" flag, "+" counted flag, a word: takes a value, help)
 TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--preload",), "preload", "FILE", "a shim that wc-gen built"),
-    (("-c", "--config"), "config", "FILE", "generate the shim from this config (cached by content)"),
-    (("--trace",), "trace", "LIST", "no config: names, globs and %sets, as in open,read,%memory"),
+    (("-c", "--config"), "config", "FILE", "intercept what this config says (shims are cached by content)"),
+    (("--trace",), "trace", "LIST", "no config: names, globs and %sets, as in open,read,%memory,fn:dup,sys:dup"),
     (("-e",), "e", "PROG", "the program to run; -e trace=LIST is --trace LIST"),
     (("-o", "--output"), "output", "FILE", "write to FILE instead of standard error"),
     (("--format",), "format", "|".join(FORMATS), "text (default), JSON lines, or recorded cells (needs -o)"),
@@ -48,7 +48,7 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--wait-all",), "wait_all", "", "stay until every process of the session has ended"),
     (("--on-full",), "on_full", "|".join(FULL), "what a thread does when its ring is full"),
     (("--ring-size",), "ring_size", "SIZE", "of each thread's ring, as 256KiB or 4MiB"),
-    (("--engine",), "engine", "|".join(ENGINES), "how calls are caught"),
+    (("--engine",), "engine", "|".join(ENGINES), "how calls are caught (auto: by whatever reaches them)"),
     (("-l",), "l", "", "--engine preload"),
     (("-p", "--attach"), "attach", "PID*", "attach to a running process (may be repeated); ^C lets it go"),
     (("--no-pin",), "no_pin", "", "with a tracer: leave the program on any processor"),
