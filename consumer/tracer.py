@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .session import SessionDirectory
 
 NAME = "wc-tracer"
-PATIENCE_MS = 10_000
+PATIENCE_MS = 60_000  # one that has died is noticed at once; one that plants thousands of breakpoints takes its time
 REAP_MS = 1000
 MOST_DESCRIPTORS = 1 << 20
 MOST_BYTES = 4096

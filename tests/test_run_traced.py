@@ -489,6 +489,27 @@ def test_wc_run_ends_with_its_program_and_the_tracer_with_the_last_child(tmp_pat
     assert eventually(lambda: is_gone(child) and is_gone(tracer))
 
 
+# --- what wc-run reads of the plan ------------------------------------------------------------------------------------
+
+
+def test_the_plan_is_read_as_the_generator_packs_it() -> None:
+    from wc_intercept.generator import tracer_plan
+
+    assert (tracers._HEAD.size, tracers.SYMBOL_SIZE) == (tracer_plan.HEAD.size, tracer_plan.SYMBOL.size)
+    assert tracers.FALLBACK == tracer_plan.FALLBACK
+
+
+def test_only_system_calls_of_every_program_stop_by_the_filter() -> None:
+    from wc_intercept.generator.build import build
+    from wc_intercept.generator.config import parse
+
+    config = parse('{"funcs": [{"func_name": "open"}], "syscalls": [{"syscall_id": "getppid"}]}', "config")
+    beside, alone = (build(config, Path("/bin/true"), engine="auto", fallback=wanted).plan for wanted in (True, False))
+    assert beside is not None and alone is not None
+    plans = [tracers.Plan.read(str(path)) for path in (beside, alone)]
+    assert [(plan.numbers, plan.functions, plan.fallback) for plan in plans] == [([110], False, True), ([110], False, False)]
+
+
 # --- the line, with a tracer that is none -----------------------------------------------------------------------------
 
 
