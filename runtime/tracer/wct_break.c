@@ -310,6 +310,16 @@ wct_break_hit(struct wct_tracee *tracee)
 
 /* --- letting go ------------------------------------------------------------------------------------------------------- */
 
+/* The call that begins there is counted; a signal comes first, whose handler may meet breakpoints and signals itself. */
+static void
+owe(struct wct_tracee *tracee, uint64_t address, uint64_t sp)
+{
+        struct wct_step_over *over = wct_over(tracee);
+        over->last_owed = (over->last_owed + 1) % WCT_MOST_OWED;
+        over->owed[over->last_owed].address = address;
+        over->owed[over->last_owed].sp = sp;
+}
+
 /* Where a thread that is inside a slot would be without it. */
 static void
 leave_slot(struct wct_tracee *tracee, struct user_regs_struct *regs, const struct wct_break *one, uint32_t offset)
@@ -320,8 +330,7 @@ leave_slot(struct wct_tracee *tracee, struct user_regs_struct *regs, const struc
         if (offset == 0 || (one->pushed != 0 && offset == one->pushed)) {
                 regs->rsp += offset == 0 ? 0 : 8;
                 regs->rip = one->address;
-                wct_over(tracee)->owed = one->address;
-                wct_over(tracee)->owed_sp = regs->rsp;
+                owe(tracee, one->address, regs->rsp);
                 return;
         }
         if (one->done != 0 && offset == one->done) {
@@ -366,10 +375,8 @@ wct_break_leave(struct wct_tracee *tracee)
         if (regs == NULL)
                 return;
         if (tracee->over != NULL && tracee->over->stepping != NULL) {
-                if (regs->rip == tracee->over->stepping->address) {
-                        tracee->over->owed = regs->rip;
-                        tracee->over->owed_sp = regs->rsp;
-                }
+                if (regs->rip == tracee->over->stepping->address)
+                        owe(tracee, regs->rip, regs->rsp);
                 finish_step(tracee);
                 tracee->stepping = false;
                 return;

@@ -139,10 +139,13 @@ static bool
 is_owed(struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp)
 {
         struct wct_step_over *over = tracee->over;
-        if (over == NULL || over->owed != one->address || over->owed_sp != sp)
-                return false;
-        over->owed = 0;
-        return true;
+        for (uint32_t i = 0; over != NULL && i < WCT_MOST_OWED; i++) {
+                if (over->owed[i].address == one->address && over->owed[i].sp == sp) {
+                        over->owed[i].address = 0;
+                        return true;
+                }
+        }
+        return false;
 }
 
 static bool

@@ -103,10 +103,15 @@ struct wct_space {
         bool no_pools;       /* the tracee may not map memory */
 };
 
+#define WCT_MOST_OWED 8
+
 /* What wct_break.c keeps of a thread. */
 struct wct_step_over {
         struct wct_break *stepping; /* taken out while the thread steps over it */
-        uint64_t owed, owed_sp;     /* counted, then put back in front of the breakpoint: the next hit there is not counted */
+        struct {
+                uint64_t address, sp;
+        } owed[WCT_MOST_OWED]; /* counted, then put back in front of the breakpoint: the next hit there is not counted */
+        uint32_t last_owed;    /* handlers nest: several may be owed at once */
         uint64_t stack_low, stack_high; /* of the thread's own stack, once asked for */
 };
 
