@@ -507,7 +507,10 @@ def test_only_system_calls_of_every_program_stop_by_the_filter() -> None:
     beside, alone = (build(config, Path("/bin/true"), engine="auto", fallback=wanted).plan for wanted in (True, False))
     assert beside is not None and alone is not None
     plans = [tracers.Plan.read(str(path)) for path in (beside, alone)]
-    assert [(plan.numbers, plan.functions, plan.fallback) for plan in plans] == [([110], False, True), ([110], False, False)]
+    assert [(plan.numbers, plan.functions, plan.fallback) for plan in plans] == [
+        ([110], False, True),
+        ([110], False, False),
+    ]
 
 
 # --- the line, with a tracer that is none -----------------------------------------------------------------------------
