@@ -238,6 +238,47 @@ def test_returns_are_matched_where_the_tracer_may_not_map_memory(
     assert_as_expected(traced)
 
 
+GO = """
+package main
+
+import "fmt"
+
+//go:noinline
+func deep(n int) int {
+	var room [64]int
+	room[n%64] = n
+	if n == 0 {
+		return room[0]
+	}
+	return deep(n-1) + 1
+}
+
+func main() {
+	out, sum := make(chan int), 0
+	for i := 0; i < 20; i++ {
+		go func(n int) { out <- deep(n) }(i * 50)
+	}
+	for i := 0; i < 20; i++ {
+		sum += <-out
+	}
+	fmt.Println(sum)
+}
+"""
+
+
+def test_a_go_function_that_begins_anew_on_a_larger_stack_is_one_call(
+    trace: Callable[..., Traced], needs: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of 20 stacks grows some eight times: what is left over is a few goroutines that gave way just then."""
+    (tmp_path / "main.go").write_text(GO)
+    monkeypatch.setenv("GO111MODULE", "off")
+    subprocess.run([needs("go"), "build", "-o", "deep", "main.go"], cwd=tmp_path, check=True, timeout=SECONDS)
+    monkeypatch.setenv("GOMAXPROCS", "1")
+    traced = trace(["main.deep"], tmp_path / "deep")
+    assert (0, "9500\n") == (traced.status, traced.stdout)
+    assert 9520 <= traced.calls()["main.deep"] < 9560
+
+
 def test_a_tail_call_ends_with_the_function_that_it_jumped_to(trace: Callable[..., Traced], compile_c: Compile) -> None:
     """The inner one first, both with its result."""
     traced = trace(WAYS["tails"], compile_c("breaks_returns.c", "-pthread"), "tails")

@@ -15,7 +15,7 @@
  *   wct_pin.c       one processor for both                            wct_maps.c, wct_object.c, wct_elf.c  what they are read from
  *   wct_handler.c   user handlers                                     wct_break.c     breakpoints: planted, hit, left
  *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_site.c, wct_return.c  functions entered, and left
- *   wct_errno.c     where errno is                                    wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
+ *   wct_errno.c, wct_go.c  where errno is; stacks that move           wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
  *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
  *
  * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will

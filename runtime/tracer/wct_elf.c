@@ -207,6 +207,8 @@ look_up(const struct file *file, struct wct_object *object, const Elf64_Sym *sym
                 object->debug_state = symbol->st_value;
         else if (strcmp(name, "__errno_location") == 0)
                 object->errno_place = symbol->st_value;
+        else if (strncmp(name, "runtime.morestack_noctxt", 24) == 0)
+                object->moves_stacks = true;
         const struct wct_symbol *wanted = NULL;
         while ((wanted = wct_plan_function(name, wanted)) != NULL)
                 keep(file, object, wanted, symbol->st_value, resolver, exported);
@@ -335,7 +337,6 @@ wct_object_read(struct wct_object *object, const void *bytes, uint64_t size, con
         if (!read_head(&found))
                 return;
         const bool is_dynamic = read_dynamic(file, &dynamic);
-        object->fixed = file->head->e_type == ET_EXEC;
         object->is_static = !is_dynamic || (segment_of(file, PT_INTERP) == NULL && !dynamic.has_soname);
         keep_loads(file, object);
         name_it(file, object, &dynamic, path);

@@ -31,7 +31,7 @@ struct wct_object {
         int64_t changed[2];
         char soname[256];       /* DT_SONAME, or the last part of its path */
         bool is_static;         /* no PT_DYNAMIC, or no PT_INTERP and no DT_SONAME: nobody relocates it but itself */
-        bool fixed;             /* ET_EXEC: it is where its file says */
+        bool moves_stacks;      /* Go's: a function that finds its stack too small begins anew on a larger one */
         uint64_t debug_state;   /* ld.so's function that tells of every object that comes or goes; 0: none */
         uint64_t errno_place;   /* __errno_location */
         int64_t errno_from;     /* of an executable that has errno itself: its distance from the thread pointer; 0: it has not */

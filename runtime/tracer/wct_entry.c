@@ -168,6 +168,8 @@ wct_entry_hit(struct wct_tracee *tracee, struct wct_break *one)
         back = (uint64_t)ptrace(PTRACE_PEEKDATA, tracee->tid, sp, 0); /* half as dear as process_vm_readv */
         if (errno != 0)
                 return true;
+        if (tracee->process->space->moves_stacks && wct_go_begins_anew(tracee, one, sp, back))
+                return true;
         wct_calls_clean(tracee, sp);
         const struct wct_symbol *symbol = choose(tracee, one, sp, back);
         if (symbol == NULL || is_hidden(tracee->process->space, back))

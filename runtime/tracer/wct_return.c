@@ -10,7 +10,7 @@
  *   - the same function is entered from the same place with the same stack pointer.
  * Anything else may be a coroutine that waits on a stack of its own, and is kept. Such a call may end in another thread.
  *
- * Absent on purpose: stacks that are moved while calls are under way (Go grows them so): such a call is not seen to return.
+ * Absent on purpose: stacks that are moved while calls are under way (wct_go.c gives such calls their new stack pointers).
  */
 #include "wct_record.h"
 #include "wct_space.h"
@@ -247,6 +247,8 @@ wct_return_hit(struct wct_tracee *tracee, struct wct_break *one)
         const uint64_t sp = regs->rsp - 8;
         const bool resolved = tracee->process->space->resolving != NULL && ends_resolving(tracee, sp, one->address);
         uint32_t ended = 0, index;
+        if (tracee->process->space->moves_stacks && find(tracee, sp, one->address) == 0)
+                wct_go_follow(tracee, sp, one->address);
         while ((index = find(tracee, sp, one->address)) > 0 || (ended == 0 && take_over(tracee, sp, one->address))) {
                 if (index > 0 && index < tracee->depth)
                         bring_up(tracee, index - 1);

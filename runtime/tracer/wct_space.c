@@ -227,6 +227,7 @@ module_add(struct wct_tracee *tracee, const struct wct_mapping *first, uint64_t 
         module->program = headers >= first->low && headers < high;
         module->shim = is_shim(first);
         module->object = module->shim ? NULL : wct_object_of(tracee->tid, first, &module->bias);
+        space->moves_stacks |= module->program && module->object != NULL && module->object->moves_stacks;
 }
 
 static void

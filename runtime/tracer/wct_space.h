@@ -1,6 +1,6 @@
 /*
  * wct_space.h: an address space and its breakpoints: what wct_space.c, wct_want.c, wct_maps.c, wct_slot.c, wct_break.c,
- * wct_entry.c, wct_site.c, wct_return.c, wct_errno.c and wct_inject.c say to each other, and to nobody else.
+ * wct_entry.c, wct_site.c, wct_return.c, wct_go.c, wct_errno.c and wct_inject.c say to each other, and to nobody else.
  *
  * A SPACE belongs to one or more processes (vfork children share it); a fork copies it, int3s and slots with it.
  * A BREAK is an address with an int3, and the instruction that was there. It is never forgotten while its space lives:
@@ -100,6 +100,7 @@ struct wct_space {
         bool errno_known, errno_asked;
         bool started;        /* its first instruction has been reached */
         bool relocated;      /* so have its first libraries: what comes later is not yet, when it is told */
+        bool moves_stacks;   /* its program does */
         bool no_pools;       /* the tracee may not map memory */
 };
 
@@ -113,6 +114,7 @@ struct wct_step_over {
         } owed[WCT_MOST_OWED]; /* counted, then put back in front of the breakpoint: the next hit there is not counted */
         uint32_t last_owed;    /* handlers nest: several may be owed at once */
         uint64_t stack_low, stack_high; /* of the thread's own stack, once asked for */
+        uint64_t entered, entered_back, goroutine, its_stack; /* Go: the last entry of this thread, and whose it was */
 };
 
 /* wct_maps.c */
@@ -169,6 +171,10 @@ void wct_calls_replace(struct wct_tracee *tracee, const struct wct_symbol *symbo
 bool wct_return_await(struct wct_tracee *tracee, uint64_t sp, uint64_t back); /* false: nothing can return there */
 bool wct_return_hit(struct wct_tracee *tracee, struct wct_break *one); /* true: it was somebody's */
 void wct_return_innermost(struct wct_tracee *tracee); /* it has returned: handler, record */
+
+/* wct_go.c */
+bool wct_go_begins_anew(struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint64_t back);
+bool wct_go_follow(struct wct_tracee *tracee, uint64_t sp, uint64_t back); /* true: calls have got new stack pointers */
 
 /* wct_errno.c */
 uint64_t wct_errno_place(struct wct_tracee *tracee); /* &errno of this thread; 0: unknown */
