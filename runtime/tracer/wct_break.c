@@ -315,9 +315,13 @@ static void
 owe(struct wct_tracee *tracee, uint64_t address, uint64_t sp)
 {
         struct wct_step_over *over = wct_over(tracee);
-        over->last_owed = (over->last_owed + 1) % WCT_MOST_OWED;
-        over->owed[over->last_owed].address = address;
-        over->owed[over->last_owed].sp = sp;
+        uint32_t place = 0;
+        while (place < WCT_MOST_OWED && over->owed[place].address != 0)
+                place++;
+        if (place == WCT_MOST_OWED) /* handlers that did not return */
+                place = over->next_owed++ % WCT_MOST_OWED;
+        over->owed[place].address = address;
+        over->owed[place].sp = sp;
 }
 
 /* Where a thread that is inside a slot would be without it. */

@@ -112,7 +112,7 @@ struct wct_step_over {
         struct {
                 uint64_t address, sp;
         } owed[WCT_MOST_OWED]; /* counted, then put back in front of the breakpoint: the next hit there is not counted */
-        uint32_t last_owed;    /* handlers nest: several may be owed at once */
+        uint32_t next_owed;    /* handlers nest, so several may be owed at once: the next to give way when all places are taken */
         uint64_t stack_low, stack_high; /* of the thread's own stack, once asked for */
         uint64_t entered, entered_back, goroutine, its_stack; /* Go: the last entry of this thread, and whose it was */
 };
