@@ -96,9 +96,13 @@ def tracer_of(process: subprocess.Popen[str]) -> int:
     return next(int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "wc-tracer\n")
 
 
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_gone(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return state_of(pid) == "Z"
     except OSError:
         return True
 
@@ -462,7 +466,9 @@ def test_a_killed_wc_run_leaves_a_program_that_goes_on() -> None:
 def test_a_program_killed_in_a_call_leaves_it_unfinished(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start("--engine", "ptrace", "--trace", "read", "-o", str(out), "sh", "-c", "echo $$; read x")
-    os.kill(int(line(process)), signal.SIGKILL)
+    program = int(line(process))
+    assert eventually(lambda: state_of(program) == "S")  # in read, and not stopped on its way into it
+    os.kill(program, signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
     assert out.read_text().splitlines()[-1].startswith("read(0") and "<unfinished ...>" in out.read_text()
 
