@@ -187,7 +187,9 @@ keep(const struct file *file, struct wct_object *object, const struct wct_symbol
         struct wct_found *found = code != NULL ? add(object) : NULL;
         if (found == NULL)
                 return;
-        *found = (struct wct_found){.symbol = symbol, .value = value, .resolver = resolver, .exported = exported, .size = size};
+        *found = (struct wct_found){
+                .symbol = symbol, .value = value, .resolver = resolver, .exported = exported, .size = size,
+        };
         memcpy(found->code, code, size);
 }
 
@@ -309,8 +311,9 @@ keep_loads(const struct file *file, struct wct_object *object)
 {
         for (uint32_t i = 0; i < file->segment_count && object->load_count < WCT_ELF_LOADS; i++) {
                 const Elf64_Phdr *at = &file->segments[i];
+                const struct wct_load load = {at->p_offset & ~(PAGE - 1), at->p_vaddr & ~(PAGE - 1)};
                 if (at->p_type == PT_LOAD)
-                        object->loads[object->load_count++] = (struct wct_load){at->p_offset & ~(PAGE - 1), at->p_vaddr & ~(PAGE - 1)};
+                        object->loads[object->load_count++] = load;
         }
 }
 

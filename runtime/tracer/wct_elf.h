@@ -34,7 +34,7 @@ struct wct_object {
         bool moves_stacks;      /* Go's: a function that finds its stack too small begins anew on a larger one */
         uint64_t debug_state;   /* ld.so's function that tells of every object that comes or goes; 0: none */
         uint64_t errno_place;   /* __errno_location */
-        int64_t errno_from;     /* of an executable that has errno itself: its distance from the thread pointer; 0: it has not */
+        int64_t errno_from;     /* errno of an executable of its own, from the thread pointer; 0: it has none */
         uint64_t restorer;      /* where signal handlers return to; 0: it has none */
         struct wct_load loads[WCT_ELF_LOADS];
         uint32_t load_count;

@@ -2,7 +2,7 @@
  * wct_emulate.c: the instructions that functions begin with and that stand behind calls, done on registers alone.
  *
  * Called by wct_break.c: always for those that change nothing but the ip (endbr64, nop, jumps), for others where the tracee
- * may not map memory for slots. What needs memory goes to a slot, where it costs no system call; so push and call are not here.
+ * may not map memory for slots. What needs memory goes to a slot, where it costs no system call: push and call are not here.
  *
  * Absent on purpose: 8- and 16-bit operands, shifts, multiplication: a slot does them right.
  */
@@ -203,8 +203,8 @@ one_byte(const struct wct_insn *insn, const uint8_t *code, uint64_t at, struct u
         switch (insn->opcode) {
         case 0x90: /* nop, pause; with REX.B it exchanges registers */
                 return !(insn->rex & 1);
-        case 0x01: case 0x03: case 0x05: case 0x09: case 0x0b: case 0x0d: case 0x21: case 0x23: case 0x25: case 0x29: case 0x2b:
-        case 0x2d: case 0x31: case 0x33: case 0x35: case 0x39: case 0x3b: case 0x3d: case 0x81: case 0x83: case 0x85:
+        case 0x01: case 0x03: case 0x05: case 0x09: case 0x0b: case 0x0d: case 0x21: case 0x23: case 0x25: case 0x29:
+        case 0x2b: case 0x2d: case 0x31: case 0x33: case 0x35: case 0x39: case 0x3b: case 0x3d: case 0x81: case 0x83: case 0x85:
                 return sums(insn, code, &o, regs);
         case 0x89: case 0x8b: case 0xc7:
                 return moves(insn, code, &o, regs);
@@ -257,7 +257,8 @@ goes(const struct wct_insn *insn, const uint8_t *code, uint64_t at, struct user_
 bool
 wct_insn_emulate(const struct wct_insn *insn, const uint8_t *code, uint64_t at, struct user_regs_struct *regs)
 {
-        const bool nop = (insn->map == WCT_MAP_0F && insn->opcode == 0x1f) || (insn->map == WCT_MAP_ONE && insn->opcode == 0x90);
+        const uint8_t nops = insn->map == WCT_MAP_0F ? 0x1f : 0x90;
+        const bool nop = insn->map <= WCT_MAP_0F && insn->opcode == nops;
         if (insn->locked || (insn->wide && !nop))
                 return false;
         if (insn->flow != WCT_FLOW_NEXT)

@@ -5,7 +5,7 @@
  * to give way to another goroutine, calls runtime.morestack and then begins anew at its first instruction; the stack may have
  * been copied meanwhile, all its frames by the same distance. The goroutine in r14 says where its stack is now.
  *   - A function that begins anew, as the innermost call, is the same call. Where returns are not awaited (Go's functions are
- *     mostly recorded at entry alone): when it is entered again at once, from the same place, on another stack of the goroutine.
+ *     mostly recorded at entry alone): when it is entered again at once, from the same place, on another stack.
  *   - A call whose stack pointer lies outside of the goroutine's stack, and whose return address is the one at hand, has been
  *     moved, and with it all calls of its old stack.
  * Rules: T3 (what r14 points to is a stack only if the stack pointer lies in it).

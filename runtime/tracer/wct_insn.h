@@ -66,7 +66,7 @@ struct wct_moved {
         uint8_t pushed; /* offset at which a call's return address has been pushed but nothing else done; 0: no such point */
 };
 
-/* Make of the instruction at `at` what does the same at `slot`, and goes on where the original would. False: cannot be done. */
+/* Make of the instruction at `at` what does the same at `slot`, and goes on where the original would. False: it cannot be. */
 bool wct_insn_move(struct wct_moved *moved, const struct wct_insn *insn, const uint8_t *code, uint64_t at, uint64_t slot);
 
 #endif

@@ -60,8 +60,8 @@ find_stack(struct wct_tracee *tracee, struct wct_step_over *over)
         const bool first = tracee->tid == tracee->process->pid;
         for (uint32_t i = 0; i < maps.count; i++) {
                 const struct wct_mapping *at = &maps.all[i];
-                const bool is = first ? strcmp(at->path, "[stack]") == 0 : regs->fs_base >= at->low && regs->fs_base < at->high;
-                if (!is)
+                const bool has_pointer = regs->fs_base >= at->low && regs->fs_base < at->high;
+                if (first ? strcmp(at->path, "[stack]") != 0 : !has_pointer)
                         continue;
                 over->stack_high = at->high;
                 over->stack_low = first ? at->high - STACK_MOST : at->low; /* [stack] grows */
@@ -192,13 +192,16 @@ wct_return_innermost(struct wct_tracee *tracee)
         wct_call_pop(tracee);
 }
 
+/* The innermost call that this return ends: its index + 1; 0: there is none. */
 static uint32_t
 find(const struct wct_tracee *tracee, uint64_t sp, uint64_t back)
 {
-        uint32_t i = tracee->depth;
-        while (i > 0 && (!is_function(&tracee->calls[i - 1]) || tracee->calls[i - 1].sp != sp || tracee->calls[i - 1].back != back))
-                i--;
-        return i;
+        for (uint32_t i = tracee->depth; i > 0; i--) {
+                const struct wct_call *call = &tracee->calls[i - 1];
+                if (is_function(call) && call->sp == sp && call->back == back)
+                        return i;
+        }
+        return 0;
 }
 
 /* A coroutine that goes on in another thread than it was entered in: its call changes hands. */
@@ -208,7 +211,8 @@ take_over(struct wct_tracee *tracee, uint64_t sp, uint64_t back)
         struct wct_space *space = tracee->process->space;
         const pid_t tid = space->awaited[awaited_at(sp)].sp == sp ? space->awaited[awaited_at(sp)].tid : 0;
         struct wct_tracee *other = tid != 0 && tid != tracee->tid ? wct_tracee_find(tid) : NULL;
-        const uint32_t index = other != NULL && other->process != NULL && other->process->space == space ? find(other, sp, back) : 0;
+        const bool here = other != NULL && other->process != NULL && other->process->space == space;
+        const uint32_t index = here ? find(other, sp, back) : 0;
         if (index == 0)
                 return false;
         bring_up(other, index - 1);

@@ -295,7 +295,7 @@ wct_space_executable(struct wct_tracee *tracee, uint64_t address)
         return is_executable(space, address);
 }
 
-/* --- beginnings and ends --------------------------------------------------------------------------------------------------- */
+/* --- beginnings and ends --------------------------------------------------------------------------------------------- */
 
 void
 wct_space_exec(struct wct_tracee *tracee)

@@ -92,7 +92,7 @@ struct wct_space {
         struct {
                 uint64_t sp;
                 pid_t tid;
-        } awaited[WCT_AWAITED]; /* who last entered a function at this stack pointer: a coroutine may return in another thread */
+        } awaited[WCT_AWAITED]; /* who last entered a function at this sp: a coroutine may return in another thread */
         struct wct_pool *pools;
         struct wct_resolving *resolving;
         uint64_t syscall_at; /* an instruction `syscall` somewhere */
