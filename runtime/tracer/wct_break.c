@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 
 #define INT3 0xcc
+#define LISTS 1024u
 
 /* --- the table -------------------------------------------------------------------------------------------------------- */
 
@@ -70,19 +71,35 @@ wct_break_drop(struct wct_space *space, uint64_t low, uint64_t high)
         }
 }
 
+/* Lists are made once and shared, by all spaces: a program that executes thousands of others plants the same again and again. */
+static struct wct_wanted *
+list_of(const struct wct_symbol *symbol, struct wct_wanted *next)
+{
+        static struct wct_wanted *made[LISTS];
+        struct wct_wanted **place = &made[symbol->id % LISTS];
+        for (struct wct_wanted *at = *place; at != NULL; at = at->other) {
+                if (at->symbol == symbol && at->next == next)
+                        return at;
+        }
+        struct wct_wanted *wanted = malloc(sizeof *wanted);
+        if (wanted == NULL)
+                return next;
+        *wanted = (struct wct_wanted){next, *place, symbol};
+        return *place = wanted;
+}
+
+static struct wct_wanted *
+list_with(struct wct_wanted *list, const struct wct_symbol *symbol)
+{
+        if (list == NULL || list->symbol->id > symbol->id)
+                return list_of(symbol, list);
+        return list->symbol == symbol ? list : list_of(list->symbol, list_with(list->next, symbol));
+}
+
 void
 wct_break_want(struct wct_break *one, const struct wct_symbol *symbol)
 {
-        struct wct_wanted **place = &one->wanted;
-        while (*place != NULL && (*place)->symbol->id < symbol->id)
-                place = &(*place)->next;
-        if (*place != NULL && (*place)->symbol == symbol)
-                return;
-        struct wct_wanted *wanted = malloc(sizeof *wanted);
-        if (wanted == NULL)
-                return;
-        *wanted = (struct wct_wanted){*place, symbol};
-        *place = wanted;
+        one->wanted = list_with(one->wanted, symbol);
 }
 
 /* --- planting --------------------------------------------------------------------------------------------------------- */

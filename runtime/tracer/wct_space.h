@@ -37,6 +37,7 @@ enum wct_way { /* how what was there is run */
 
 struct wct_wanted {
         struct wct_wanted *next;
+        struct wct_wanted *other; /* in the table of all lists (wct_break.c) */
         const struct wct_symbol *symbol;
 };
 
@@ -46,7 +47,7 @@ struct wct_break {
         uint64_t slot;       /* 0: none */
         uint64_t low, high;  /* the object that defines the function */
         uint64_t restorer;   /* where in it signal handlers return to: who returns there is not called by it */
-        struct wct_wanted *wanted; /* by symbol id; shared by the copies of a space: never freed */
+        struct wct_wanted *wanted; /* by symbol id */
         uint64_t goal;       /* what the call in front of it calls, once goal_known; 0: it does not say */
         uint32_t idle;       /* hits in a row that were nobody's return */
         uint8_t roles, way;
