@@ -5,7 +5,7 @@
  * Code, slot and data lie at fixed addresses of a traced child; code is full of int3, so that whatever an instruction goes
  * to stops there. A child that a case has harmed is replaced.
  * Prints "N run, M emulated, K wrong"; lines of wrong ones before it. 77 when ptrace is not permitted.
- */
+ * lint-flags: -Iruntime/tracer */
 #define _GNU_SOURCE
 #include "wct_insn.h"
 
