@@ -229,6 +229,23 @@ def start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+def wait_until_traced(pid: int, wc_run: subprocess.Popen[str]) -> None:
+    """Wait until process *pid* has a tracer, or wc-run has given up."""
+    folder = Path(f"/proc/{pid}")
+    assert eventually(lambda: status_of(folder).get("TracerPid") != "0" or wc_run.poll() is not None)
+
+
+def is_gone(tracer: int | None) -> bool:
+    """Whether a tracer ends, soon."""
+    folder = Path(f"/proc/{tracer}")
+
+    def ended_() -> bool:
+        status = status_of(folder)
+        return status.get("Name") != "wc-tracer" or status["State"][0] == "Z"
+
+    return eventually(ended_)
+
+
 def works(pid: int) -> bool:
     """Whether a process uses its processor, now."""
 
@@ -271,12 +288,12 @@ def test_sigkill_at_any_moment(tmp_path: Path, busy: Path, victim: str, soak: bo
     for _ in range(170 if soak else 8):
         process = start([*words(tmp_path), str(busy)])
         try:
-            kill_one(process, victim, busy, chance)
+            tracer = kill_one(process, victim, busy, chance)
             if victim == "wc-run":
                 assert all(map(goes_on_or_is_gone, running(busy)))
                 kill_all(busy)
             assert eventually(lambda: not running(busy)), [status_of(Path(f"/proc/{pid}")) for pid in running(busy)]
-            assert eventually(lambda: tracer_of(process.pid) is None), "the tracer stays behind"  # noqa: B023
+            assert is_gone(tracer), "the tracer stays behind"
         finally:
             if process.poll() is None:
                 process.kill()
@@ -285,8 +302,8 @@ def test_sigkill_at_any_moment(tmp_path: Path, busy: Path, victim: str, soak: bo
             process.stderr.close()
 
 
-def kill_one(process: subprocess.Popen[str], victim: str, program: Path, chance: random.Random) -> None:
-    """Kill it some time after it has come to be; see that wc-run ends as it should."""
+def kill_one(process: subprocess.Popen[str], victim: str, program: Path, chance: random.Random) -> int | None:
+    """Kill it some time after it has come to be; see that wc-run ends as it should. Return the tracer's id."""
     found: dict[str, Callable[[], int | None]] = {
         "tracer": lambda: tracer_of(process.pid),
         "program": lambda: min(running(program), default=None),
@@ -294,11 +311,12 @@ def kill_one(process: subprocess.Popen[str], victim: str, program: Path, chance:
     }
     assert eventually(lambda: found[victim]() or process.poll() is not None)
     time.sleep(chance.choice((0, chance.uniform(0, 0.05), chance.uniform(0, 0.4))))
-    pid = found[victim]()
+    pid, tracer = found[victim](), tracer_of(process.pid)
     assert pid, (process.poll(), process.stderr and process.stderr.read())
     os.kill(pid, signal.SIGKILL)
     status = ended(process)
     assert status in {"tracer": (-9, 125), "program": (-9,), "wc-run": (-9,)}[victim], process.stderr and process.stderr.read()
+    return tracer
 
 
 def goes_on_or_is_gone(pid: int) -> bool:
@@ -316,7 +334,7 @@ def test_attach_and_leave_at_any_moment(tmp_path: Path, busy: Path, soak: bool) 
     try:
         for number in range(100 if soak else 8):
             process = start(words(tmp_path, "-p", program.pid))
-            eventually(lambda: status_of(Path(f"/proc/{program.pid}")).get("TracerPid") != "0" or process.poll() is not None)  # noqa: B023
+            wait_until_traced(program.pid, process)
             time.sleep(chance.choice((0.0, 0.05, 0.3)) * chance.random())
             process.send_signal(signal.SIGINT if number % 2 else signal.SIGTERM)
             assert ended(process) not in (125, 126, 127), process.stderr and process.stderr.read()
@@ -340,7 +358,7 @@ def test_no_signal_is_lost_by_attaching_and_leaving(tmp_path: Path, compile_c: C
     try:
         while program.poll() is None and attached < (40 if soak else 4):
             process = start(words(tmp_path, "-p", program.pid))
-            eventually(lambda: status_of(Path(f"/proc/{program.pid}")).get("TracerPid") != "0" or process.poll() is not None)  # noqa: B023
+            wait_until_traced(program.pid, process)
             time.sleep(chance.uniform(0, 0.1))
             process.send_signal(signal.SIGINT)
             ended(process)
@@ -362,7 +380,7 @@ def test_an_attached_program_outlives_its_tracer(tmp_path: Path, busy: Path, soa
     try:
         for _ in range(60 if soak else 5):
             process = start(words(tmp_path, "-p", program.pid))
-            assert eventually(lambda: tracer_of(process.pid) or process.poll() is not None)  # noqa: B023
+            wait_until_traced(program.pid, process)
             time.sleep(chance.uniform(0, 0.3))
             tracer = tracer_of(process.pid)
             assert tracer, process.stderr and process.stderr.read()
