@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -149,9 +150,18 @@ class Ran:
     """Ours only: the lines of jsonl."""
 
 
-def quiet(command: Sequence[object], **more: Any) -> subprocess.CompletedProcess[str]:
-    options = {"capture_output": True, "stdin": subprocess.DEVNULL, "timeout": 120, "errors": "surrogateescape"} | more
-    return subprocess.run([str(word) for word in command], **options)
+def quiet(command: Sequence[object], timeout: float = 120, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run *command*; should it take too long, it is killed with all that it started."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    words = [str(word) for word in command]
+    process = subprocess.Popen(words, **pipes, errors="surrogateescape", start_new_session=True, **more)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def our_words(output: Path, *options: object, trace: str = "sys:*") -> list[str]:
