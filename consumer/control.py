@@ -26,7 +26,7 @@ from . import abi_fields as abi
 from .shim import parse_manifest
 
 FREQUENCY_MOST = (1 << 32) - 1
-_FREQUENCY = 32
+_FREQUENCY, _GENERATION = 32, 0xFFFF << 16
 
 
 class State(msgspec.Struct, frozen=True):
@@ -70,11 +70,13 @@ class Control:
         """Switch targets off: their next call is neither recorded nor counted."""
         return self._change(names, on=False)
 
-    def set(self, *names: str, frequency: int | None = None, drop: bool | None = None) -> list[str]:
-        """Change how often targets are recorded, and whether they wait for room."""
+    def set(
+        self, *names: str, on: bool | None = None, frequency: int | None = None, drop: bool | None = None
+    ) -> list[str]:
+        """Change whether and how often targets are recorded, and whether they wait for room: all in one store each."""
         if frequency is not None and not 1 <= frequency <= FREQUENCY_MOST:
             raise UserError(f"frequency {frequency}: not from 1 to {FREQUENCY_MOST}")
-        return self._change(names, frequency=frequency, drop=drop)
+        return self._change(names, on=on, frequency=frequency, drop=drop)
 
     def stop(self) -> None:
         """Close the session: from their next call on, programs pass everything through."""
@@ -157,7 +159,8 @@ class _Word:
             new = new & ((1 << _FREQUENCY) - 1) | frequency << _FREQUENCY
         if drop is not None:
             new = new & ~abi.WORD_DROP | (abi.WORD_DROP if drop else 0)
-        self._cell.value = new
+        if new & ~_GENERATION != word & ~_GENERATION:
+            self._cell.value = new
 
 
 def _state(name: str, kind: str, word: int) -> State:
