@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 from wc_intercept.generator.errors import UserError, nearest
@@ -95,7 +96,7 @@ class Control:
         """The manifest's, which every segment of the session has."""
         return self._head["manifest"]
 
-    def _change(self, names: Sequence[str], **what: int | bool | None) -> list[str]:
+    def _change(self, names: Sequence[str], **what: Any) -> list[str]:
         chosen = self._select(names)
         with self._page() as page:
             for number in chosen:

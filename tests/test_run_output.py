@@ -283,21 +283,6 @@ def test_a_killed_consumers_output_keeps_what_was_drained(files: Path, tmp_path:
     assert "= 3" in seen
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_user_signals_with_a_config_say_what_is_not_built_yet(tmp_path: Path, number: signal.Signals) -> None:
-    (tmp_path / "c.json").write_text('{"funcs": [{"func_name": "open"}]}')
-    process = subprocess.Popen(
-        [str(BIN / "wc-run"), "-c", str(tmp_path / "c.json"), "-o", "/dev/null", "sh", "-c", "echo ready; read x"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.readline()
-    process.send_signal(number)
-    said = process.stderr.readline()
-    process.communicate("go\n")
-    assert (number.name in said, "not built yet" in said, process.returncode) == (True, True, 0)
-
-
 def test_events_tell_coverage_and_processes_as_lines_of_their_own(wc_run: Run, tmp_path: Path) -> None:
     options = ("--trace", "open,dlsym", "--format", "jsonl", "-o", tmp_path / "out")
     for events, expected in (("--events", {"coverage", "process"}), ("--strict", set())):
