@@ -250,7 +250,7 @@ def test_what_a_new_config_cannot_change_is_said(loop: Path, tmp_path: Path, tex
         heard = one.process.stderr.readline().decode()
         assert said in heard
         one.round()
-        _, rest = one.process.communicate(timeout=DEADLINE)
+        one.process.communicate(timeout=DEADLINE)
         assert 0 == one.process.returncode
         assert {"rand": 2 * ROUND, "labs": 2 * ROUND} == counted(
             [json.loads(line) for line in one.out.read_text().splitlines()]
