@@ -131,9 +131,9 @@ CONTROL = Layout(
 MANIFEST_HEAD = Layout("magic:Q abi:I targets:I hash:Q json_size:I spare:I")
 
 STRUCTS = {
-    "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED, "seen": SEEN,
+    "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED,
     "count": COUNT, "inside": INSIDE, "claim": CLAIM, "ring": RING, "segment": SEGMENT, "control": CONTROL,
-    "manifest_head": MANIFEST_HEAD,
+    "seen": SEEN, "manifest_head": MANIFEST_HEAD,
 }  # fmt: skip
 """Every struct of the header that Python reads or writes, by its name there without ``wci_``."""
 
