@@ -39,7 +39,8 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
 
 def _try(command: tuple[str, str], folder: Path) -> Iterator[str]:
     typed, expected = command
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    # Without these, bash and python3 ask the user database for them, which are calls more in what is shown.
+    environment = {"HOME": str(folder), "SHELL": "/bin/sh", **os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     ran = subprocess.run(
         ["sh", "-c", typed], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, timeout=120,

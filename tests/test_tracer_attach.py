@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from tracing import SECONDS, Tracing, by_call
-from wc_intercept.consumer import abi
+from wc_intercept.consumer import abi, tracer
 from wc_intercept.consumer import abi_fields as fields
 from wc_intercept.consumer.refusal import Refusal
 
@@ -366,8 +368,16 @@ def test_the_tracer_and_its_parent() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be two users")
-def test_a_process_of_another_user() -> None:
-    """A tracer without privileges, and a process of root."""
+def test_a_process_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracer without privileges, and a process of root. The environment of the tests may be root's alone to read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        everybodys = shutil.copy(tracer.find(), folder)
+        monkeypatch.setattr(tracer, "find", lambda: everybodys)
+        attach_to_a_process_of_root()
+
+
+def attach_to_a_process_of_root() -> None:
     with subprocess.Popen(["sleep", "60"]) as program, Tracing(user=65534) as t:
         with pytest.raises(Refusal, match=f"process {program.pid} belongs to user 0"):
             t.tracer.attach(program.pid)
