@@ -22,6 +22,7 @@ CHUNK_CELLS = 1024
 INFLIGHT = 64
 CLAIMS = 8
 CONTROL_WORDS = 4096
+CONTROL_ROOM = 1024
 SYMBOL_NONE = 0xFFFF
 NO_DURATION = 0xFFFFFFFFFFFFFFFF
 LOSSES = 8
@@ -42,7 +43,7 @@ BLOB_KEPT, BLOB_TRUNCATED, BLOB_UNREADABLE, BLOB_NULL = 1, 2, 4, 8
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 CLOCK_TSC, CLOCK_MONOTONIC = 0, 1
 FOLLOW_NONE, FOLLOW_DEFAULT, FOLLOW_ALL = 0, 1, 2
-WORD_ON, WORD_DROP = 1, 2
+WORD_ON, WORD_DROP, WORD_LIMITED = 1, 2, 4
 
 SIZES = {"Q": 8, "q": 8, "I": 4, "i": 4, "H": 2, "B": 1}
 
@@ -126,16 +127,27 @@ CONTROL = Layout(
     "magic:Q abi:I targets:I manifest:Q size:Q policy:I block_ms:I clock:I ring_cells:I rings:I string_limit:I"
     " follow:I consumer_pid:I"
     " heartbeat:Q closed:Q spare1:Q*6"
-    " budget:Q used:Q no_segment:Q spare2:Q*5"
+    " budget:Q used:Q no_segment:Q room:I spare32:I limits_at:Q spare2:Q*3"
 )
+LIMIT = Layout("window:Q second:Q most:Q shortest:Q shortest_ns:Q spare:Q*3")
 MANIFEST_HEAD = Layout("magic:Q abi:I targets:I hash:Q json_size:I spare:I")
 
 STRUCTS = {
     "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED,
     "count": COUNT, "inside": INSIDE, "claim": CLAIM, "ring": RING, "segment": SEGMENT, "control": CONTROL,
-    "seen": SEEN, "manifest_head": MANIFEST_HEAD,
+    "seen": SEEN, "limit": LIMIT, "manifest_head": MANIFEST_HEAD,
 }  # fmt: skip
 """Every struct of the header that Python reads or writes, by its name there without ``wci_``."""
+
+
+def limits_at(targets: int, room: int = CONTROL_ROOM) -> int:
+    """Return where a control file of so many targets has its limits: behind the words, on a page of their own."""
+    return -(-(CONTROL_WORDS + 8 * (targets + room)) // PAGE) * PAGE
+
+
+def control_size(targets: int, room: int = CONTROL_ROOM) -> int:
+    """Return the bytes of a control file: whole pages."""
+    return -(-(limits_at(targets, room) + LIMIT.size * (targets + room)) // PAGE) * PAGE
 
 
 def word_generation(word: int) -> int:

@@ -187,13 +187,9 @@ class SessionDirectory:
         os.pwrite(self._control, value.to_bytes(8, "little"), abi.CONTROL.offset(name))
 
 
-def control_size(targets: int) -> int:
-    return -(-(abi.CONTROL_WORDS + 8 * targets) // abi.PAGE) * abi.PAGE
-
-
 def choose_root(targets: int, manifest_size: int, options: SessionOptions) -> tuple[str, room.Room]:
     """Return the first root with room for a session, and its room. Dead sessions go early only when room is missing."""
-    fixed = control_size(targets) + manifest_size + 2 * abi.PAGE
+    fixed = abi.control_size(targets) + manifest_size + 2 * abi.PAGE
     for keep in (KEEP_SECONDS, 0.0):
         refused = []
         for root in room.roots():
@@ -324,7 +320,7 @@ def _write_new(path: str, data: bytes) -> int:
 
 def _control_bytes(stored: Stored, options: SessionOptions, given: room.Room) -> bytes:
     head, words, _ = stored
-    size = control_size(head.targets)
+    size = abi.control_size(head.targets)
     fixed = abi.CONTROL.pack(
         magic=abi.CONTROL_MAGIC,
         abi=abi.ABI_VERSION,
@@ -341,6 +337,8 @@ def _control_bytes(stored: Stored, options: SessionOptions, given: room.Room) ->
         consumer_pid=os.getpid(),
         heartbeat=time.monotonic_ns(),
         budget=given.budget,
+        room=abi.CONTROL_ROOM,
+        limits_at=abi.limits_at(head.targets),
     )
     return fixed.ljust(abi.CONTROL_WORDS, b"\0") + struct.pack(f"<{len(words)}Q", *words).ljust(
         size - abi.CONTROL_WORDS, b"\0"

@@ -64,13 +64,14 @@ def test_the_control_file_says_what_was_asked_for(root: Path, monkeypatch: pytes
     )
     values = CONTROL.unpack(control_of(made))
     expected = {
-        "magic": fields.CONTROL_MAGIC, "abi": 1, "targets": len(TARGETS), "manifest": HASH, "size": 8192, "policy": 1,
+        "magic": fields.CONTROL_MAGIC, "abi": 1, "targets": len(TARGETS), "manifest": HASH, "policy": 1,
+        "size": fields.control_size(len(TARGETS)), "room": 1024, "limits_at": fields.limits_at(len(TARGETS)),
         "block_ms": 7, "clock": 1, "ring_cells": 2048, "rings": 9, "string_limit": 33, "follow": fields.FOLLOW_DEFAULT,
         "consumer_pid": os.getpid(), "closed": 0, "budget": MIB * 8, "used": 0, "no_segment": 0,
     }  # fmt: skip
     assert expected == {name: values[name] for name in expected}
     assert [fields.WORD_ON] * len(TARGETS) == words_of(made)
-    assert 8192 == len(control_of(made))
+    assert fields.control_size(len(TARGETS)) == len(control_of(made))
     made.remove()
 
 

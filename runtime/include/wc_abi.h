@@ -11,7 +11,8 @@
  *   control  one page set per session that says what each target does now
  *
  * THE PICTURE
- *   SESSION/control      struct wci_control, then u64 word[targets] at WCI_CONTROL_WORDS
+ *   SESSION/control      struct wci_control, then u64 word[targets + room] at WCI_CONTROL_WORDS, then
+ *                        struct wci_limit[targets + room] at limits_at
  *   SESSION/seg-*        struct wci_segment, then counts for calls without a ring (struct wci_count[targets]) at
  *                        shared_counts, then rings at first_ring, each ring_stride bytes:
  *                          + 0              struct wci_ring             (one page)
@@ -47,6 +48,7 @@
 #define WCI_INFLIGHT 64u       /* calls that one ring remembers as being inside */
 #define WCI_CLAIMS 8u
 #define WCI_CONTROL_WORDS 4096u
+#define WCI_CONTROL_ROOM 1024u /* targets that a running session may get */
 #define WCI_SYMBOL_NONE 0xffffu
 
 enum wci_kind {
@@ -260,7 +262,10 @@ struct wci_control {
         uint64_t budget;       /* bytes that all segments of the session may populate */
         uint64_t used;         /* bytes populated so far; locked add by programs */
         uint64_t no_segment;   /* images that ran without recording because no segment could be made */
-        uint64_t spare2[5];
+        uint32_t room;         /* words and limits behind those of targets, zero: for targets that come later */
+        uint32_t spare32;
+        uint64_t limits_at;    /* offset of struct wci_limit[targets + room] */
+        uint64_t spare2[3];
 };
 
 enum wci_follow { WCI_FOLLOW_NONE = 0, WCI_FOLLOW_DEFAULT = 1, WCI_FOLLOW_ALL = 2 };
@@ -274,8 +279,22 @@ enum wci_follow { WCI_FOLLOW_NONE = 0, WCI_FOLLOW_DEFAULT = 1, WCI_FOLLOW_ALL = 
  */
 #define WCI_WORD_ON 1ull
 #define WCI_WORD_DROP 2ull /* on_full: drop, in a block session */
+#define WCI_WORD_LIMITED 4ull /* the target's struct wci_limit says more */
 #define WCI_WORD_GENERATION(word) ((uint32_t)((word) >> 16) & 0xffffu)
 #define WCI_WORD_FREQUENCY(word) ((uint32_t)((word) >> 32))
+
+/*
+ * What a target with WCI_WORD_LIMITED obeys besides its word. A line of its own: `window` is written by every thread of the
+ * session. The rest is stored by whoever changes the word, before the word.
+ */
+struct wci_limit {
+        uint64_t window;       /* (number of the second << 32) | records let through in it; locked cmpxchg by programs */
+        uint64_t second;       /* ticks of a second */
+        uint64_t most;         /* records in a second, of all threads together; 0: any number */
+        uint64_t shortest;     /* ticks; calls that took less are filtered; 0: none */
+        uint64_t shortest_ns;  /* the same as it was given */
+        uint64_t spare[3];
+};
 
 /*
  * The manifest, in section .wc_manifest of every shim:
@@ -305,6 +324,7 @@ WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, depth) % 64 == 0, "the in-flight sta
 WCI_ASSERT_LAYOUT(sizeof(struct wci_ring) <= 4096, "a ring's header is one page");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_segment) <= 4096, "a segment's header is one page");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_control) <= WCI_CONTROL_WORDS, "the words have a page of their own");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_limit) == 64, "limits of one target share one line, and no other's");
 WCI_ASSERT_LAYOUT(offsetof(struct wci_control, heartbeat) % 64 == 0, "the heartbeat has its own line");
 
 #endif

@@ -74,14 +74,14 @@ control_map(const char *session)
         struct wci_text text = {path, path + sizeof path};
         wci_text_add(&text, session);
         wci_text_add(&text, "/control");
-        const size_t size = WCI_CONTROL_WORDS + ((wci_targets * sizeof(uint64_t) + 4095) & ~(size_t)4095);
+        const size_t words = WCI_CONTROL_WORDS + wci_targets * sizeof(uint64_t);
         const long fd = wci_syscall6(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
         if (fd < 0)
                 return NULL;
-        const long end = wci_syscall3(SYS_lseek, fd, 0, 2);
+        const long size = wci_syscall3(SYS_lseek, fd, 0, 2);
         long map = -1;
-        if (end >= (long)size)
-                map = wci_syscall6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (size >= (long)words)
+                map = wci_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         wci_syscall3(SYS_close, fd, 0, 0);
         if (map < 0 && map > -4096)
                 return NULL;
