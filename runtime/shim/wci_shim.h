@@ -166,14 +166,10 @@ wci_inside_push(struct wci_ring *ring, struct wci_call *call, uint32_t symbol, u
 WCI_HIDDEN bool wci_sample_out(struct wci_count *count, uint64_t word);
 WCI_HIDDEN void wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol);
 
-/*
- * Enter a call of a target that is on. Returns false when this call is not to be recorded: sampled out, suppressed, or
- * no ring to be had; then it has been counted as that.
- */
+/* A call of a target that is on: count it. Returns false when it is sampled out, suppressed, or there is no ring to be had. */
 WCI_INLINE bool
-wci_enter_on(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uint64_t argument, uint32_t clocks)
+wci_enter_count(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uintptr_t frame)
 {
-        const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
         struct wci_ring *ring = wci_tls.ring;
         if (WCI_UNLIKELY(ring == NULL || ring->owner_pid != wci_alive->pid)) {
                 ring = wci_ring_acquire(target, frame);
@@ -189,8 +185,28 @@ wci_enter_on(struct wci_call *call, uint64_t word, uint32_t target, uint32_t sym
         call->ring = ring;
         call->claims = ring->claims;
         call->target = target;
+        return true;
+}
+
+/* It is to be recorded: take the time, and note that the thread is inside it. */
+WCI_INLINE void
+wci_enter_begin(struct wci_call *call, uint32_t symbol, uint64_t argument, uint32_t clocks, uintptr_t frame)
+{
         call->clock = clocks & WCI_CLOCK_AT_ENTRY ? wci_clock() : 0;
-        wci_inside_push(ring, call, symbol, argument, frame);
+        wci_inside_push(call->ring, call, symbol, argument, frame);
+}
+
+/*
+ * Enter a call of a target that is on. Returns false when this call is not to be recorded: sampled out, suppressed, or
+ * no ring to be had; then it has been counted as that.
+ */
+WCI_INLINE bool
+wci_enter_on(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uint64_t argument, uint32_t clocks)
+{
+        const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+        if (!wci_enter_count(call, word, target, symbol, frame))
+                return false;
+        wci_enter_begin(call, symbol, argument, clocks, frame);
         return true;
 }
 
