@@ -1,12 +1,13 @@
 /*
- * count_reads.c: handlers that count what a program reads, and say so when it ends.
+ * count_reads.c: handlers that count what a program reads, and add a line to the file that $READS names when it ends.
  *
  *     cc -shared -fPIC -I$(wc-gen --include-dir) count_reads.c -o count_reads.so
  *
  * They run in the program, in whichever thread calls read, so that what they share is atomic. What they call themselves
  * is not recorded.
  */
-#include <stdio.h>
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <wc_ptrace.h>
 
 static long calls, bytes, failures;
@@ -22,8 +23,14 @@ after_read(struct user_regs_struct *regs, int pid)
                 __atomic_fetch_add(&bytes, (long)regs->rax, __ATOMIC_RELAXED);
 }
 
+/* The program may have closed its standard error by now. */
 __attribute__((destructor)) static void
 report(void)
 {
-        fprintf(stderr, "process %d: %ld reads, %ld bytes, %ld failed\n", getpid(), calls, bytes, failures);
+        const char *path = getenv("READS");
+        const int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+        if (fd < 0 || calls == 0)
+                return;
+        dprintf(fd, "%s: %ld reads, %ld bytes, %ld failed\n", program_invocation_short_name, calls, bytes, failures);
+        close(fd);
 }
