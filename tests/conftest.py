@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ import pytest
 TESTS = Path(__file__).parent
 BIN = Path(sys.executable).parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and what the tests start would inherit that
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -113,14 +113,14 @@ def test_a_call_that_it_sleeps_in_goes_on(live: Live) -> None:
 
 
 def test_the_clock_of_a_sleep_is_not_set_back() -> None:
-    program = subprocess.Popen(["sleep", "0.7"])
+    program = subprocess.Popen(["sleep", "2"])
     began = time.monotonic()
     for _ in range(5):
         with Tracing(ALL) as t:
             t.attach(program)
             t.detach()
     assert 0 == program.wait(SECONDS)
-    assert 0.6 < time.monotonic() - began < 30
+    assert 1.9 < time.monotonic() - began < 30
 
 
 def test_calls_of_32_bit_code_are_passed_on_and_that_is_said_once(live: Live) -> None:

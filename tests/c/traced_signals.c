@@ -231,6 +231,7 @@ stopping(int times)
 {
         const pid_t child = fork();
         if (child == 0) {
+                setpgid(0, 0); /* SIGTSTP does nothing in an orphaned group, which the parent's may be */
                 for (int i = 0; i < times; i++)
                         raise(i % 2 ? SIGSTOP : SIGTSTP);
                 _exit(7);
