@@ -38,7 +38,7 @@ class Captures:
     succeeded: str
     """C that is true when the call has succeeded."""
     handled: bool
-    """A handler may have put another result in the call's place: then that proves nothing."""
+    """A handler may put another result in the call's place: then that proves nothing."""
 
     def after(self, keep: Keep, c: str, room: int = 0) -> str:
         """Return the capture of *c* after the call. *room*: where in it the strings of a vector are put."""
@@ -84,8 +84,10 @@ class Captures:
         return condition if self.succeeded == "true" else f"{self.succeeded} && {condition}"
 
     def _proof(self, keep: Keep) -> str:
-        if self.handled or not keep.proof:
-            return "false"
+        proof = self._proof_of_call(keep) if keep.proof else "false"
+        return f"(handlers == NULL ? {proof} : 0u)" if self.handled and proof != "false" else proof
+
+    def _proof_of_call(self, keep: Keep) -> str:
         first = "WCI_PROVEN_FIRST" if self.succeeded == "true" else f"({self.succeeded} ? WCI_PROVEN_FIRST : 0u)"
         proofs = {
             "return": "true",

@@ -199,12 +199,13 @@ class _View:
 
     @property
     def handled(self) -> bool:
-        return bool(self.target.back_enter or (self.target.back_exit and not self.noreturn))
+        """The wrapper looks for handlers at every recorded call: a running session may give it some."""
+        return self.target.handled
 
     @property
     def skippable(self) -> bool:
         """back_enter may put a result in the call's place."""
-        return bool(self.target.back_enter) and not self.noreturn
+        return self.handled and not self.noreturn
 
     @property
     def registers(self) -> Registers:
@@ -286,7 +287,7 @@ def emit(plan: Plan) -> Emission:
 def with_handlers(plan: Plan) -> Plan:
     """Return *plan* with the internal wrappers that C handlers need."""
     wrapped = {wrapper.target for wrapper in plan.wrappers}
-    if not any(t.back_enter or t.back_exit for i, t in enumerate(plan.targets) if i in wrapped):
+    if not any(t.handled for i, t in enumerate(plan.targets) if i in wrapped):
         return plan
     there = {wrapper.symbol for wrapper in plan.wrappers}
     names = [name for name in FOR_HANDLERS if name not in there]
@@ -306,7 +307,7 @@ def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, An
     return {
         "number": number, "symbol": wrapper.symbol, "target": wrapper.target, "text": tail_text(wrapper),
         "library": wrapper.library, "version": wrapper.version, "before": BEFORE_TAIL.get(wrapper.symbol, "0"),
-        "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol, "handler": target.back_enter,
+        "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol, "handled": target.handled,
         "origin": wrapper.function.origin if wrapper.function else wrapper.detail,
     }  # fmt: skip
 
@@ -317,12 +318,12 @@ def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]])
     texts: dict[str, str] = {}
     for index, part in enumerate(parts):
         texts[f"hooks_{index:02d}.c"] = environment().get_template("wrappers.c.j2").render(
-            plan=plan, views=part, part=index, slots=part_slots(part), handlers=part_handlers(part)
+            plan=plan, views=part, part=index, slots=part_slots(part)
         )
     texts["hooks_tail.S"] = environment().get_template("tail.S.j2").render(tails=tails)
     texts["hooks_main.c"] = environment().get_template("main.c.j2").render(
         plan=plan, parts=range(len(parts)), tails=tails,
-        handlers=sorted({*part_handlers(views), *(t["handler"] for t in tails if t["handler"])}),
+        handlers=first_handlers(plan), takes_handlers=any(target.handled for target in plan.targets),
         samples=any(target.frequency > 1 for target in plan.targets),
     )  # fmt: skip
     return texts
@@ -335,9 +336,14 @@ def part_slots(part: Sequence[_View]) -> list[_View]:
     return [view for _, view in sorted({**twins, **own}.items())]
 
 
-def part_handlers(part: Sequence[_View]) -> list[str]:
-    handled = [view.target for view in part if view.handled]
-    return sorted({name for target in handled for name in (target.back_enter, target.back_exit) if name})
+def first_handlers(plan: Plan) -> list[dict[str, Any]]:
+    """Return the handlers that the shim's targets begin with. A target that only the tracer serves has its own there."""
+    wrapped = {wrapper.target for wrapper in plan.wrappers}
+    return [
+        {"target": number, "enter": target.back_enter, "leave": target.back_exit}
+        for number, target in enumerate(plan.targets)
+        if number in wrapped and (target.back_enter or target.back_exit)
+    ]
 
 
 def version_script(wrappers: Sequence[Wrapper]) -> str:

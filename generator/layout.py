@@ -199,7 +199,7 @@ class _Builder:
         for c_name, name, param in zip(self.c_names, self.names, self.function.params, strict=True):
             lengths[name] = lengths[param.name] = c_name
         succeeded = success(self.fail, self.function.result)
-        self.c = Captures(lengths, succeeded, bool(target.back_enter or target.back_exit))
+        self.c = Captures(lengths, succeeded, target.handled)
 
     def slot(self, name: str, c_type: str, size: int, value: str, copy: bool = False) -> int:
         offset = self.space.place(size)

@@ -152,6 +152,8 @@ class TargetPlan:
     on_full: Literal["", "drop"] = ""
     back_enter: str = ""
     back_exit: str = ""
+    handled: bool = False
+    """The config has a handler library: this may get handlers while the program runs, whatever it begins with."""
     caller: bool = False
     capture: tuple[tuple[str, str], ...] = ()
     """(parameter, length expression) pairs that override the table; "0" keeps nothing."""

@@ -282,6 +282,7 @@ class _Planner:
             on_full=func.on_full,
             back_enter=func.back_enter,
             back_exit=func.back_exit,
+            handled=bool(self._config.library_path),
             caller=func.caller,
             capture=self._capture(func, wrappers),
         )

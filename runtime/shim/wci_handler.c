@@ -1,25 +1,21 @@
 /*
- * wci_handler.c: user handlers: loading them, running them, and what they may do to the call they stand in.
+ * wci_handler.c: user handlers: running them, and what they may do to the call they stand in.
  *
- * Called by generated wrappers whose target has back_enter or back_exit, by wci_tail.c for tail-jumps, and when the
- * program's _start comes to __libc_start_main (wci_handlers_load).  Rules:
+ * Called by generated wrappers whose target has handlers now, and by wci_tail.c for tail-jumps.  Rules:
  *   R2  errno is what the real call left, unless the handler puts a result of its own in its place
  *   R3  this is the only guard there is: while a handler runs the thread has no ring, so that its intercepted calls come
  *       to wci_ring_acquire, which counts them as suppressed. A longjmp may leave a handler: wci_handler_left
- *   R4  a handler library that cannot be loaded is reported in the session's file `warnings`; the program runs on
  * A handler sees its call in a struct user_regs_struct. The same registers answer ptrace(2) on the handler's own pid, so
  * that what is written for a tracer (wc_ptrace.h, or ptrace itself) works in process: nothing else than the shim's ptrace
  * knows them.
- * Absent on purpose: what stands in which register (generator/registers.py).
+ * Absent on purpose: which handlers there are (wci_swap.c), what stands in which register (generator/registers.py).
  */
 #include "wci_handler.h"
 
 #include "wci_hooks.h"
 #include "wci_runtime.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
@@ -29,17 +25,10 @@
 #define WCI_STACK_NEAR (64ul << 20) /* two frames farther apart lie on different stacks */
 #define WCI_JMP_RSP 6               /* glibc: where a jmp_buf keeps the stack pointer, mangled */
 
-struct place {
-        struct wci_ring *ring;
-        struct wci_ring *suspended;
-        struct user_regs_struct *regs;
-        uintptr_t frame;
-};
-
-static struct place
-enter_handler(struct wci_ring *ring, struct user_regs_struct *regs, uintptr_t frame)
+struct wci_place
+wci_handler_begin(struct wci_ring *ring, struct user_regs_struct *regs, uintptr_t frame)
 {
-        const struct place before = {wci_tls.ring, wci_tls.suspended, wci_tls.regs, wci_tls.handler_frame};
+        const struct wci_place before = {wci_tls.ring, wci_tls.suspended, wci_tls.regs, wci_tls.handler_frame};
         wci_tls.suspended = ring;
         wci_tls.regs = regs;
         wci_tls.handler_frame = frame;
@@ -48,8 +37,8 @@ enter_handler(struct wci_ring *ring, struct user_regs_struct *regs, uintptr_t fr
         return before;
 }
 
-static void
-leave_handler(const struct place *before)
+void
+wci_handler_end(const struct wci_place *before)
 {
         wci_tls.ring = before->ring;
         WCI_ORDER();
@@ -62,9 +51,9 @@ static void
 run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs)
 {
         const uint32_t pid = call->ring->record_pid;
-        const struct place before = enter_handler(call->ring, regs, (uintptr_t)__builtin_frame_address(0));
+        const struct wci_place before = wci_handler_begin(call->ring, regs, (uintptr_t)__builtin_frame_address(0));
         handler(regs, (int)pid);
-        leave_handler(&before);
+        wci_handler_end(&before);
 }
 
 /* The time that the handler took is not the call's: it begins anew. */
@@ -283,77 +272,4 @@ wci_handler_answers(long request, long pid, uintptr_t frame)
 {
         return wci_tls.handler_frame != 0 && wci_tls.regs != NULL && wci_tls.suspended != NULL &&
                pid == (long)wci_tls.suspended->record_pid && is_answered(request) && !wci_handler_left(frame);
-}
-
-/* --- loading -------------------------------------------------------------------------------------------------------- */
-
-/* One line for the consumer: the program's own output is not ours to write to. */
-static void
-warn(const char *what, const char *why)
-{
-        char path[256], line[1024];
-        struct wci_text text = {path, path + sizeof path};
-        wci_text_add(&text, wci_session_path());
-        wci_text_add(&text, "/warnings");
-        struct wci_text message = {line, line + sizeof line - 1};
-        wci_text_add(&message, what);
-        wci_text_add(&message, why);
-        message.at[0] = '\n';
-        const long fd = wci_syscall6(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-                                     0600, 0, 0);
-        if (fd < 0)
-                return;
-        wci_syscall3(SYS_write, fd, line, message.at + 1 - line);
-        wci_syscall3(SYS_close, fd, 0, 0);
-}
-
-/* The library's own path, not the session's link to it: its $ORIGIN is where it lies. */
-static const char *
-library_path(char *room, size_t size)
-{
-        char link[256];
-        struct wci_text text = {link, link + sizeof link};
-        wci_text_add(&text, wci_session_path());
-        wci_text_add(&text, "/handlers.so");
-        const long length = wci_syscall3(SYS_readlink, link, room, size - 1);
-        if (length <= 0 || length == (long)size - 1)
-                return NULL;
-        room[length] = '\0';
-        return room;
-}
-
-static void
-load(void)
-{
-        char room[4096];
-        const char *path = library_path(room, sizeof room);
-        (void)wci_dlerror(); /* looked up now: later that would clear what dlopen has to say */
-        void *library = path != NULL ? wci_dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-        if (library == NULL) {
-                const char *why = path != NULL ? wci_dlerror() : "the session has no handlers.so";
-                warn("no handler runs: ", why != NULL ? why : "dlopen failed");
-                return;
-        }
-        for (uint32_t i = 0; wci_handler_slots[i].name != NULL; i++) {
-                *wci_handler_slots[i].pointer = dlsym(library, wci_handler_slots[i].name);
-                if (*wci_handler_slots[i].pointer == NULL)
-                        warn("the handler library has no function named ", wci_handler_slots[i].name);
-        }
-        (void)wci_dlerror();
-}
-
-/*
- * Called when the program's _start has come to __libc_start_main: all libraries are initialised, none of the program's
- * own code has run. What dlopen calls, and the library's constructors, are not the program's calls either.
- */
-void
-wci_handlers_load(void)
-{
-        if (wci_handler_slots[0].name == NULL || wci_segment == NULL)
-                return;
-        const int error = errno;
-        const struct place before = enter_handler(wci_tls.ring, NULL, (uintptr_t)__builtin_frame_address(0));
-        load();
-        leave_handler(&before);
-        errno = error;
 }

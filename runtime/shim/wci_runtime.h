@@ -12,12 +12,13 @@ extern WCI_HIDDEN struct wci_segment *wci_segment; /* NULL: nothing is recorded 
 extern WCI_HIDDEN bool wci_quiet;                  /* R9: a seccomp filter may be in force: no system call at all */
 
 /* From the generated part: tables of pointers to fill, handlers to look up, 1 if any target samples. */
-struct wci_handler_slot {
-        const char *name;
-        void **pointer;
+struct wci_handler_names {
+        uint32_t target;
+        const char *enter; /* NULL: none */
+        const char *leave;
 };
 extern WCI_HIDDEN const struct wci_slot *const *const wci_slot_tables[]; /* each ends with NULL, as do they */
-extern WCI_HIDDEN const struct wci_handler_slot wci_handler_slots[];     /* ends with a NULL name */
+extern WCI_HIDDEN const struct wci_handler_names wci_handler_names[];    /* ends with two NULL names */
 extern WCI_HIDDEN const uint32_t wci_samples;
 extern WCI_HIDDEN const uint64_t wci_no_words[]; /* one zero word per target */
 

@@ -57,7 +57,7 @@ record_entry(const struct wci_tail *tail, const uint64_t *registers, struct wci_
 
 /* Returns false when the handler wants the call skipped. What it leaves in the registers is what the callee gets. */
 static bool
-handle(const struct wci_tail *tail, uint64_t *registers, struct wci_call *call)
+handle(const struct wci_tail *tail, wci_handler handler, uint64_t *registers, struct wci_call *call)
 {
         struct user_regs_struct regs;
         wci_words_clear(&regs, sizeof regs / 8);
@@ -69,7 +69,7 @@ handle(const struct wci_tail *tail, uint64_t *registers, struct wci_call *call)
         regs.r9 = registers[5];
         regs.rip = (uintptr_t)*tail->slot->pointer;
         regs.rsp = (uintptr_t)(registers + WCI_TAIL_FRAME);
-        const bool goes_on = wci_handler_enter(*tail->handler, call, &regs, WCI_CLOCK_AT_ENTRY);
+        const bool goes_on = wci_handler_enter(handler, call, &regs, WCI_CLOCK_AT_ENTRY);
         const uint64_t left[6] = {regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9};
         for (uint32_t i = 0; i < 6; i++)
                 registers[i] = left[i];
@@ -108,7 +108,8 @@ wci_tail_enter(uint32_t index, uint64_t *registers)
                 return instead;
         struct wci_call call;
         if (wci_enter(&call, tail->target, tail->symbol, registers[0], WCI_CLOCK_AT_ENTRY)) {
-                if (tail->handler != NULL && *tail->handler != NULL && !handle(tail, registers, &call))
+                const struct wci_handlers *handlers = tail->handled ? wci_handlers_of(tail->target) : NULL;
+                if (handlers != NULL && handlers->enter != NULL && !handle(tail, handlers->enter, registers, &call))
                         instead = (void *)(uintptr_t)skipped;
                 record_entry(tail, registers, &call);
         }

@@ -11,7 +11,7 @@ struct wci_tail {
         uint16_t symbol;
         int8_t text;   /* number of the register that holds a string, -1: none */
         uint8_t before; /* WCI_TAIL_* */
-        wci_handler *handler; /* where back_enter's address will stand; NULL: no handler */
+        uint8_t handled; /* 1: its target may have a handler */
 };
 
 #define WCI_TAIL_VFORK 1   /* the caller's memory and thread-local storage are about to be shared with a child */
