@@ -337,7 +337,7 @@ def part_slots(part: Sequence[_View]) -> list[_View]:
 
 
 def first_handlers(plan: Plan) -> list[dict[str, Any]]:
-    """Return the handlers that the shim's targets begin with. A target that only the tracer serves has its own there."""
+    """Return the handlers that the shim's targets begin with. What only the tracer serves has its handlers there."""
     wrapped = {wrapper.target for wrapper in plan.wrappers}
     return [
         {"target": number, "enter": target.back_enter, "leave": target.back_exit}
