@@ -20,9 +20,10 @@ from .shim import parse_manifest, read_manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from wc_intercept.generator.config import Config
+    from wc_intercept.generator.funcs import Func
 
     from .engine import Engine
     from .session import Stored
@@ -33,14 +34,25 @@ VARIABLES = ("CC", "PATH", "LD_LIBRARY_PATH")
 SUFFIXES = (".py", ".c", ".h", ".S", ".j2", ".txt")
 
 
+class Wish:
+    """What a Python handler asks for: calls of *name*, to be told of (*way* is "on"); *at*: FILE:line."""
+
+    __slots__ = ("at", "name", "way")
+
+    def __init__(self, name: str, way: str, at: str) -> None:
+        self.name, self.way, self.at = name, way, at
+
+
 class Wanted:
-    """What the generator is asked for: a *program* (an ELF file; "": any), an engine, and whether the tracer is to
-    stand in where the shim does not get (*fallback*)."""
+    """What the generator is asked for: a *program* (an ELF file; "": any), an engine, whether the tracer is to stand
+    in where the shim does not get (*fallback*), and what Python handlers ask for."""
 
-    __slots__ = ("engine", "fallback", "program")
+    __slots__ = ("engine", "fallback", "program", "wishes")
 
-    def __init__(self, program: str, engine: Engine = "preload", fallback: bool = False) -> None:
-        self.program, self.engine, self.fallback = program, engine, fallback
+    def __init__(
+        self, program: str, engine: Engine = "preload", fallback: bool = False, wishes: Sequence[Wish] = ()
+    ) -> None:
+        self.program, self.engine, self.fallback, self.wishes = program, engine, fallback, wishes
 
     def build(self, config: Config) -> Made:
         """Ask the generator. Raises UserError."""
@@ -49,6 +61,8 @@ class Wanted:
         from wc_intercept.generator.build import build
 
         program = Path(self.program) if self.program else None
+        if self.wishes:
+            config = wished(config, self.wishes, self.engine)
         found = build(config, program, engine=self.engine, fallback=self.fallback)
         return Made(*(str(path) if path is not None else "" for path in (found.path, found.plan, found.stored)))
 
@@ -96,6 +110,59 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
     return found
+
+
+def made_for_wishes(wanted: Wanted) -> Made:
+    """Return what is made for Python handlers where nothing else says what to intercept."""
+    note = Note(wanted, "wishes")
+    found = note.made()
+    if found is None:
+        from wc_intercept.generator.config import parse
+
+        found = note.keep(parse("{}", "--handlers"), [])
+    return found
+
+
+def wished(config: Config, wishes: Sequence[Wish], engine: Engine) -> Config:
+    """Return *config* with what Python handlers ask for. A glob only picks where something else is intercepted."""
+    from msgspec.structs import replace
+    from wc_intercept.generator.funcs import Call
+
+    alone = not config.funcs and not config.calls
+    funcs, calls = [*config.funcs], [*config.calls]
+    for wish in wishes:
+        if not alone and (set(wish.name) & set("*?[") or _is_there(wish.name, config)):
+            continue
+        listed = Listed(wish.name, engine)
+        known = {func.requested for func in funcs} | {call.requested for call in calls}
+        funcs += [_func(name, plain, wish.at) for name, plain in listed.funcs if name not in known]
+        calls += [Call(name, at=wish.at) for name in listed.calls if name not in known]
+    asked = tuple(dict.fromkeys((wish.name, wish.way) for wish in wishes))
+    return replace(config, funcs=tuple(funcs), calls=tuple(calls), wishes=asked)
+
+
+def _func(name: str, plain: bool, at: str) -> Func:
+    from wc_intercept.generator.funcs import GLOB, NAME, Func
+
+    if name.startswith("%"):
+        return Func(set=name, at=at, plain=plain)
+    return Func(name, glob=not NAME.fullmatch(name) and bool(GLOB.fullmatch(name)), at=at, plain=plain)
+
+
+def _is_there(name: str, config: Config) -> bool:
+    """Whether *config* has a target for *name* already, by whatever it calls it."""
+    from fnmatch import fnmatchcase
+
+    from wc_intercept.generator.annotations import CALL_SETS
+    from wc_intercept.generator.syscalls import select
+
+    kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
+    for func in config.funcs if kind != "sys" else ():
+        by_glob = func.glob and fnmatchcase(plain, func.name)
+        if plain == func.requested or by_glob or plain in CALL_SETS.get(func.set, ()):
+            return True
+    calls = config.calls if kind != "fn" else ()
+    return any(plain == call.name or (call.wide and plain in select(call.name)) for call in calls)
 
 
 def absolute(path: str) -> str:
@@ -160,7 +227,8 @@ class Note:
     def __init__(self, wanted: Wanted, *words: str) -> None:
         self.wanted = wanted
         variables = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
-        self.question = repr((*words, wanted.program, wanted.engine, wanted.fallback, *variables))
+        wishes = [(wish.name, wish.way, wish.at) for wish in wanted.wishes]
+        self.question = repr((*words, wanted.program, wanted.engine, wanted.fallback, *wishes, *variables))
         folder = _cache()
         self.path = os.path.join(folder, NOTES, _checksum(self.question)) if folder else None
 

@@ -22,6 +22,7 @@ from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
 from .engine import Engine
+from .feed import Feed
 from .filter import Filter
 from .inherited import descriptor_paths, descriptor_paths_of
 from .launch import resolve
@@ -39,6 +40,7 @@ from .spool import NOT_WRITTEN, Spool
 from .told import accounting_lines
 
 if TYPE_CHECKING:
+    from .aside import Aside
     from .attached import Attached
     from .tracer import Tracer
 
@@ -97,11 +99,17 @@ class Lines:
 
 
 def follow(
-    given: Options, session: SessionDirectory, log: Log, life: Life | Attached, output: int, tracer: Tracer | None
+    given: Options,
+    session: SessionDirectory,
+    log: Log,
+    life: Life | Attached,
+    output: int,
+    tracer: Tracer | None,
+    aside: Aside | None = None,
 ) -> int:
     """Follow the program to its end and return the exit status to leave with; a fatal signal is raised again."""
     drain = Drain(session)
-    run = _Run(given, session, log, life, drain, output, tracer)
+    run = _Run(given, session, log, life, drain, output, tracer, aside)
     try:
         lost = run.to_the_end()
     finally:
@@ -127,9 +135,11 @@ class _Run:
         drain: Drain,
         output: int,
         tracer: Tracer | None,
+        aside: Aside | None = None,
     ) -> None:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
-        self.tracer = tracer
+        self.tracer, self.aside = tracer, aside
+        self.feed = Feed(aside, session.beat) if aside is not None else None
         self.untraced = False
         """The tracer died, and the program with it (or, attached to, went on alone)."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
@@ -174,6 +184,8 @@ class _Run:
 
     def _leave(self) -> None:
         """In the formatter: the session is the drain's."""
+        if self.aside is not None:
+            self.aside.let_go()
         self.drain.close()
         self.session.release()
 
@@ -193,6 +205,8 @@ class _Run:
             self.failed = self.failed or getattr(self.sink, "failed", False)
         except (UserError, OSError) as error:
             self._give_up_writing(error)
+        if self.feed is not None:
+            self.feed.end(account, self.life, self.log)
         self._tell(account)
         return account.lost + self.failed
 
@@ -203,6 +217,8 @@ class _Run:
             self._hear()
             self._answer_requests()
             self._repeat_warnings()
+            if self.feed is not None:
+                self.feed.look(self.log)
             if life.stopped_by:
                 self.sink.tick(time.monotonic_ns())
                 life.stop_with_it()
@@ -240,6 +256,9 @@ class _Run:
             now = time.monotonic_ns()
             self.sink.tick(now)
             self.sight.tick(now)
+            if self.feed is not None:
+                self.feed.take(chunks)
+                self.feed.tick(now)
         except (UserError, OSError) as error:
             self._give_up_writing(error)
 

@@ -29,6 +29,7 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("-c", "--config"), "config", "FILE", "intercept what this config says (shims are cached by content)"),
     (("--trace",), "trace", "LIST", "no config: names, globs and %sets, as in open,read,%memory,fn:dup,sys:dup"),
     (("-e",), "e", "PROG", "the program to run; -e trace=LIST is --trace LIST"),
+    (("--handlers",), "handlers", "FILE", "Python functions that get calls as they come (@on)"),
     (("-o", "--output"), "output", "FILE", "write to FILE instead of standard error"),
     (("--format",), "format", "|".join(FORMATS), "text (default), JSON lines, or recorded cells (needs -o)"),
     (("--summary",), "summary", "", "a table of calls, errors and times at the end"),
@@ -69,6 +70,7 @@ class Options:
         self.config: str | None = None
         self.trace: str | None = None
         self.e: str | None = None
+        self.handlers: str | None = None
         self.output: str | None = None
         self.format = "text"
         self.summary = False

@@ -28,6 +28,7 @@ from .signals import calls as signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .aside import Aside
     from .attached import Attached
     from .built import Made
     from .life import Life
@@ -61,7 +62,7 @@ def _main(words: list[str], inherited: Inherited) -> int:
         return _print(f"wc-run (wc-intercept) {version()}\n")
     if not given.program and not given.attach:
         raise Refusal("no program to run", try_="wc-run --trace open,read ls    (wc-run --help for more)")
-    status = attach(given) if given.attach else run(given, inherited)
+    status = attach(given, inherited) if given.attach else run(given, inherited)
     # Python's own end takes 20 ms of freeing what the kernel frees at once, and there is nothing left to write.
     os._exit(status)
 
@@ -71,10 +72,11 @@ def run(given: options.Options, inherited: Inherited) -> int:
     name = given.program[0]
     program = launch.resolve(name, inherited.environment)
     chosen = engine.choose(given.engine, given.preload is not None, name, program)
-    made = make(given, chosen, os.fsdecode(program.image))
+    aside = start_aside(given, inherited)
+    made = make(given, chosen, os.fsdecode(program.image), aside)
     if given.explain:
         return explain(made, chosen, name, program)
-    with Run(given, made) as this:
+    with Run(given, made, aside) as this:
         if made.plan and program.privileged and os.geteuid() != 0:
             why = f"it is {program.privileged}: the kernel grants that to no program that its own user traces"
             this.log.warn(f"{name} runs without the privileges of its file", "", why, "wc-run as that user")
@@ -84,16 +86,17 @@ def run(given: options.Options, inherited: Inherited) -> int:
         return this.follow(Life(pid))
 
 
-def attach(given: options.Options) -> int:
+def attach(given: options.Options, inherited: Inherited) -> int:
     """Attach to the processes of -p, until they end or somebody interrupts, and return the exit status."""
     from . import attached
 
     name = "process " + ", ".join(map(str, given.attach))
-    made = make(given, "ptrace", attached.program_of(given.attach))
+    aside = start_aside(given, inherited)
+    made = make(given, "ptrace", attached.program_of(given.attach), aside)
     if given.explain:
         return explain(made, "ptrace", name, None)
     launch.block_signals()
-    with Run(given, made) as this:
+    with Run(given, made, aside) as this:
         assert this.tracer is not None
         if this.tracer.plan.functions:
             this.log.line("until it is let go, its code has breakpoints: it would not survive a kill -9 of wc-tracer")
@@ -105,8 +108,8 @@ def attach(given: options.Options) -> int:
 class Run:
     """What every run has: settings, log, output, session, and a tracer where the plan wants one."""
 
-    def __init__(self, given: options.Options, made: Made) -> None:
-        self.given, self.made = given, made
+    def __init__(self, given: options.Options, made: Made, aside: Aside | None = None) -> None:
+        self.given, self.made, self.aside = given, made, aside
         stored = made.manifest()
         self.settings = read_settings(stored[2])
         override(self.settings, given)
@@ -137,6 +140,8 @@ class Run:
 
     def __enter__(self) -> Run:
         try:
+            if self.aside is not None:
+                self.aside.begin(self.session.path)
             self.tracer = self.start_tracer()
         except BaseException:
             self.session.remove()
@@ -153,7 +158,7 @@ class Run:
         with Pulse(self.session):
             from .live import follow
 
-            return follow(self.given, self.session, self.log, life, self.output, self.tracer)
+            return follow(self.given, self.session, self.log, life, self.output, self.tracer, self.aside)
 
 
 class Pulse:
@@ -172,17 +177,29 @@ class Pulse:
         self._native.stop_heart()
 
 
-def make(given: options.Options, chosen: engine.Engine, program: str) -> Made:
+def start_aside(given: options.Options, inherited: Inherited) -> Aside | None:
+    """Start the process that runs the Python handlers of --handlers, if there are any. Raises Refusal."""
+    if given.handlers is None:
+        return None
+    from .aside import Aside
+
+    return Aside.start(given.handlers, inherited)
+
+
+def make(given: options.Options, chosen: engine.Engine, program: str, aside: Aside | None = None) -> Made:
     """Return what is needed for the run, generated if need be; *program*: an ELF file, "" for several."""
-    from .built import Made, Wanted, absolute, made_for_config, made_for_list
+    from .built import Made, Wanted, absolute, made_for_config, made_for_list, made_for_wishes
 
     if given.preload is not None:
         return Made(absolute(given.preload), "", "")
-    if given.config is None and given.trace is None:
-        raise Refusal("nothing says what to intercept", try_="--preload SHIM, -c CONFIG or --trace LIST (see --help)")
-    wanted = Wanted(program, chosen, given.follow == "all" and chosen == "auto")
+    if given.config is None and given.trace is None and aside is None:
+        ways = "--preload SHIM, -c CONFIG, --trace LIST or --handlers FILE (see --help)"
+        raise Refusal("nothing says what to intercept", try_=ways)
+    wanted = Wanted(program, chosen, given.follow == "all" and chosen == "auto", aside.wishes if aside else ())
     if given.config is not None:
         return made_for_config(given.config, wanted)
+    if given.trace is None:
+        return made_for_wishes(wanted)
     return made_for_list(given.trace or "", wanted)
 
 

@@ -19,7 +19,6 @@ import errno
 import os
 import select
 import struct
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +30,7 @@ from . import abi
 from .accounting import Inside
 from .chunk import Chunk
 from .render import Output
+from .unlinked import unlinked_file
 
 FRAME = struct.Struct("<IIIIQII")
 START_NS = 100_000_000
@@ -52,8 +52,11 @@ class Spool:
     def __init__(self, output: Output, beat: Callable[[], None], leave: Callable[[], None]) -> None:
         """*beat*: called while waiting for room; *leave*: in the formatter, lets go of what is the drain's."""
         self.output = output
+        self._begin(unlinked_file(), beat, leave)
+
+    def _begin(self, file: int, beat: Callable[[], None], leave: Callable[[], None]) -> None:
         self._beat, self._leave = beat, leave
-        self._file = _unlinked_file()
+        self._file = file
         self._size = 0
         self._born = time.monotonic_ns()
         self._bell = -1
@@ -93,7 +96,10 @@ class Spool:
         if self.formatter == 0:
             Formatter(self._file, self.output).read()
         else:
-            os.close(self._bell)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        os.close(self._bell)
 
     def _append(self, parts: Sequence[bytes | memoryview]) -> None:
         views = [memoryview(part) for part in parts]
@@ -196,16 +202,3 @@ class Formatter:
         offsets = ctypes.c_int64(self._punched), ctypes.c_int64(length)
         ctypes.CDLL(None).fallocate(self._file, FALLOC_PUNCH_HOLE, *offsets)
         self._punched = self._at
-
-
-def _unlinked_file() -> int:
-    """Return a file without a name on disk, not in memory if there is a choice."""
-    folder = os.environ.get("TMPDIR") or "/var/tmp"
-    for candidate in (folder, "/tmp", "."):
-        try:
-            return os.open(candidate, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        except OSError:
-            continue
-    file, path = tempfile.mkstemp()
-    os.unlink(path)
-    return file

@@ -329,6 +329,7 @@ class _Keys:
             *(self.scene.engine, self.scene.not_preloadable, str(self.scene.fallback)),
             *(config.document.text, config.name, config.library_path, config.ld_preload),
             "".join("p" if func.plain else "f" for func in config.funcs),
+            *(f"{way} {name}" for name, way in config.wishes),
             *("include", *config.include, "libraries"),
             *(identity(path) for path in (platform.libc_path, platform.libm_path, *libraries, *NUMBERS) if path),
             *(platform.compiler, identity(shutil.which(platform.compiler) or "")),

@@ -58,6 +58,8 @@ class Config(msgspec.Struct, frozen=True):
     libraries: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     string_limit: int = 64
+    wishes: tuple[tuple[str, str], ...] = ()
+    """(name, glob or set; "on"): what Python handlers ask for. In no file: wc-run's --handlers."""
     document: Document = msgspec.field(default_factory=lambda: Document("", ""))
     """The text that it was read from."""
 

@@ -24,7 +24,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["config.md", "engines.md", "output.md", "limits.md"])
+@pytest.mark.parametrize("name", ["config.md", "engines.md", "output.md", "limits.md", "python-handlers.md"])
 def test_the_commands_print_what_the_document_shows(name: str, tmp_path: Path) -> None:
     complaints = document.run(DOCS / name, tmp_path)
     assert [] == complaints, "\n".join(complaints)
