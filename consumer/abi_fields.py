@@ -104,7 +104,7 @@ CELL = Layout("header:header payload:B*56", header=CELL_HEADER)
 BLOB = Layout("length:H flags:B cell:B")
 IDENTITY = Layout("pid:I tid:I parent:I reason:I")
 EXECUTED = Layout("path:blob pid:I", blob=BLOB)
-SEEN = Layout("target:I generation:I frequency:I flags:I")
+SEEN = Layout("target:I generation:I frequency:I flags:I most:I shortest_ns:I*2")
 COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phase:Q generation:Q")
 INSIDE = Layout("clock:Q frame:Q argument:Q serial:I symbol:H spare:H")
 CLAIM = Layout("position:Q pid:I tid:I")
@@ -148,6 +148,12 @@ def limits_at(targets: int, room: int = CONTROL_ROOM) -> int:
 def control_size(targets: int, room: int = CONTROL_ROOM) -> int:
     """Return the bytes of a control file: whole pages."""
     return -(-(limits_at(targets, room) + LIMIT.size * (targets + room)) // PAGE) * PAGE
+
+
+def limit(second: int, most: int, shortest_ns: int) -> bytes:
+    """Return a struct wci_limit, for a clock of *second* ticks a second."""
+    ticks = -(-shortest_ns * second // 1_000_000_000)
+    return LIMIT.pack(second=second, most=most, shortest=ticks, shortest_ns=shortest_ns)
 
 
 def word_generation(word: int) -> int:

@@ -33,6 +33,7 @@ from .built import Made, Wanted, made_for_config, made_for_list
 from .calls import Joiner
 from .chunk import Chunk
 from .clock import Clock
+from .control import Control
 from .decode import Batch, Decoder
 from .drain import Drain
 from .engine import Engine
@@ -127,6 +128,7 @@ class Session(_Calls):
             wanted = Wanted(os.fsdecode(found.image), chosen, follow == "all" and chosen == "auto")
             made = _made(trace, config, shim, wanted)
         self._told = False
+        self._control: Control | None = None
         self._run = Run(given, made)
         self._session, self._tracer = self._run.session, None
         self._pulse = Pulse(self._session)
@@ -152,6 +154,13 @@ class Session(_Calls):
     def pid(self) -> int:
         """The program's, or the first of those attached to."""
         return self.process.pid if self.process is not None else self._pids[0]
+
+    @property
+    def control(self) -> Control:
+        """What its targets do now, and the means to change it. Raises UserError when the session has ended."""
+        if self._control is None:
+            self._control = Control(self._session.path, self.manifest)
+        return self._control
 
     def detach(self) -> None:
         """Let processes that were attached to go; what they have called is still to be read."""

@@ -17,16 +17,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any
+from functools import cached_property
+from typing import Any, BinaryIO
 
 import msgspec
+from wc_intercept.generator.duration import NS_MOST, duration_ns
 from wc_intercept.generator.errors import UserError, nearest
-from wc_intercept.generator.manifest import Manifest, decode
+from wc_intercept.generator.manifest import Manifest, Target, decode
 
 from . import abi_fields as abi
+from .machine import ticks_per_second
 from .shim import parse_manifest
 
-FREQUENCY_MOST = (1 << 32) - 1
+MOST = (1 << 32) - 1
 _FREQUENCY, _GENERATION = 32, 0xFFFF << 16
 
 
@@ -41,8 +44,12 @@ class State(msgspec.Struct, frozen=True):
     """Every Nth call of a thread is recorded and handled; 1: each."""
     drop: bool
     """Whether its records are dropped when a ring is full, in a session that blocks."""
+    max_per_second: int
+    """Records a second, of all threads together; 0: any number."""
+    min_duration: int
+    """ns: calls that take less are not recorded."""
     generation: int
-    """Changes with every change of the word, modulo 65536."""
+    """Changes with every change of any of these, modulo 65536."""
 
 
 class Control:
@@ -56,12 +63,16 @@ class Control:
 
     def states(self) -> list[State]:
         """Return what every target does now, internal ones that nobody asked for left out."""
+        targets = self.manifest.targets
         with open(self._name, "rb") as file:
-            targets = self.manifest.targets
-            file.seek(abi.CONTROL_WORDS)
-            raw = file.read(8 * len(targets)).ljust(8 * len(targets), b"\0")
-        words = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw), 8)]
-        return [_state(t.name, t.kind, w) for t, w in zip(targets, words, strict=True) if not t.internal]
+            words, limits = _read(file, abi.CONTROL_WORDS, 8, len(targets)), list[bytes]()
+            if any(int.from_bytes(word, "little") & abi.WORD_LIMITED for word in words):
+                limits = _read(file, self._head["limits_at"], abi.LIMIT.size, len(targets))
+        return [
+            _state(target, int.from_bytes(words[number], "little"), limits[number] if limits else b"")
+            for number, target in enumerate(targets)
+            if not target.internal
+        ]
 
     def enable(self, *names: str) -> list[str]:
         """Switch the targets that *names* (exact, or globs) stand for on; return which those are. Raises UserError."""
@@ -72,19 +83,34 @@ class Control:
         return self._change(names, on=False)
 
     def set(
-        self, *names: str, on: bool | None = None, frequency: int | None = None, drop: bool | None = None
+        self,
+        *names: str,
+        on: bool | None = None,
+        frequency: int | None = None,
+        drop: bool | None = None,
+        max_per_second: int | None = None,
+        min_duration: int | str | None = None,
     ) -> list[str]:
-        """Change whether and how often targets are recorded, and whether they wait for room: all in one store each."""
-        if frequency is not None and not 1 <= frequency <= FREQUENCY_MOST:
-            raise UserError(f"frequency {frequency}: not from 1 to {FREQUENCY_MOST}")
-        return self._change(names, on=on, frequency=frequency, drop=drop)
+        """Change whether and how often targets are recorded, and whether they wait for room: all in one store each.
+
+        *min_duration* is ns, or a text as "10us"; 0 takes a limit back. Of a glob, targets whose records have no
+        duration stay without one; by name they are refused.
+        """
+        if frequency is not None and not 1 <= frequency <= MOST:
+            raise UserError(f"frequency {frequency}: not from 1 to {MOST}")
+        if max_per_second is not None and not 0 <= max_per_second <= MOST:
+            raise UserError(f"max_per_second {max_per_second}: not from 0 to {MOST}")
+        least = _least(min_duration)
+        if least:
+            self._check_durations(names)
+        return self._change(names, on=on, frequency=frequency, drop=drop, most=max_per_second, least=least)
 
     def stop(self) -> None:
         """Close the session: from their next call on, programs pass everything through."""
         with self._page() as page:
             ctypes.c_uint64.from_buffer(page, abi.CONTROL.offset("closed")).value = 1
             for number in range(len(self.manifest.targets)):
-                _Word(page, number).change(on=False)
+                _Word(page, self._head, number).change(on=False)
 
     @property
     def consumer(self) -> int:
@@ -100,8 +126,25 @@ class Control:
         chosen = self._select(names)
         with self._page() as page:
             for number in chosen:
-                _Word(page, number).change(**what)
+                given = what if not what.get("least") or self._timed[number] else {**what, "least": None}
+                _Word(page, self._head, number).change(**given)
         return [self.manifest.targets[number].name for number in chosen]
+
+    @cached_property
+    def _timed(self) -> list[bool]:
+        """Of each target, whether its records say how long a call took."""
+        timed = [False] * len(self.manifest.targets)
+        for symbol in self.manifest.symbols:
+            timed[symbol.target] |= symbol.has_duration
+        targets = self.manifest.targets
+        return [yes and t.clock == "two" and t.record == "exit" for yes, t in zip(timed, targets, strict=True)]
+
+    def _check_durations(self, names: Sequence[str]) -> None:
+        for number in self._select(names):
+            name = self.manifest.targets[number].name
+            if not self._timed[number] and name in names:
+                why = "its records do not say how long a call took"
+                raise UserError(f"min_duration is not for {name}", self.path, why, "max_per_second, or frequency")
 
     def _select(self, names: Sequence[str]) -> list[int]:
         known = {t.name: number for number, t in enumerate(self.manifest.targets) if not t.internal}
@@ -121,7 +164,7 @@ class Control:
         with open(self._name, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file.fileno()).st_size
-            if size < abi.CONTROL_WORDS + 8 * len(self.manifest.targets):
+            if size < self._head["limits_at"] + abi.LIMIT.size * len(self.manifest.targets):
                 raise UserError("the session's control page is cut short", self._name)
             page = mmap.mmap(file.fileno(), size)
             if int.from_bytes(page[(at := abi.CONTROL.offset("closed")) : at + 8], "little"):
@@ -148,22 +191,71 @@ class Control:
 
 
 class _Word:
-    """One target's word in the mapped page: read, changed and stored in one piece."""
+    """One target's word and limits in the mapped page: read, changed, and the word stored last, in one piece."""
 
-    def __init__(self, page: mmap.mmap, number: int) -> None:
-        self._cell = ctypes.c_uint64.from_buffer(page, abi.CONTROL_WORDS + 8 * number)
+    def __init__(self, page: mmap.mmap, head: dict[str, int], number: int) -> None:
+        self._word = ctypes.c_uint64.from_buffer(page, abi.CONTROL_WORDS + 8 * number)
+        self._page, self._at = page, head["limits_at"] + abi.LIMIT.size * number
+        self._clock = head["clock"]
 
-    def change(self, on: bool | None = None, frequency: int | None = None, drop: bool | None = None) -> None:
-        word = self._cell.value
+    def change(
+        self,
+        on: bool | None = None,
+        frequency: int | None = None,
+        drop: bool | None = None,
+        most: int | None = None,
+        least: int | None = None,
+    ) -> None:
+        word = self._word.value
         new = abi.word_with(word, on=bool(word & abi.WORD_ON) if on is None else on)
         if frequency is not None:
             new = new & ((1 << _FREQUENCY) - 1) | frequency << _FREQUENCY
         if drop is not None:
             new = new & ~abi.WORD_DROP | (abi.WORD_DROP if drop else 0)
-        if new & ~_GENERATION != word & ~_GENERATION:
-            self._cell.value = new
+        limited = self._limit(word, most, least)
+        if limited is not None:
+            new = new & ~abi.WORD_LIMITED | (abi.WORD_LIMITED if limited else 0)
+        if limited is not None or new & ~_GENERATION != word & ~_GENERATION:
+            self._word.value = new
+
+    def _limit(self, word: int, most: int | None, least: int | None) -> bool | None:
+        """Store the limits; return whether there are any, None when they are what they were."""
+        raw = self._page[self._at : self._at + abi.LIMIT.size]
+        old = abi.LIMIT.unpack(raw) if word & abi.WORD_LIMITED else dict.fromkeys(abi.LIMIT.fields, 0)
+        most = old["most"] if most is None else most
+        least = old["shortest_ns"] if least is None else least
+        if (most, least) == (old["most"], old["shortest_ns"]):
+            return None
+        second = old["second"] or ticks_per_second(self._clock)
+        new = abi.LIMIT.unpack(abi.limit(second, most, least))
+        for name in ("second", "most", "shortest", "shortest_ns"):
+            ctypes.c_uint64.from_buffer(self._page, self._at + abi.LIMIT.offset(name)).value = new[name]
+        return bool(most or least)
 
 
-def _state(name: str, kind: str, word: int) -> State:
-    return State(name, kind, on=bool(word & abi.WORD_ON), frequency=max(word >> _FREQUENCY, 1),
-                 drop=bool(word & abi.WORD_DROP), generation=abi.word_generation(word))  # fmt: skip
+def _least(given: int | str | None) -> int | None:
+    found = duration_ns(given) if isinstance(given, str) else given
+    if given is not None and (found is None or not 0 <= found <= NS_MOST):
+        raise UserError(f"min_duration {given!r} is no time", why="needed is a number with ns, us, ms or s", try_="10us")
+    return found
+
+
+def _read(file: BinaryIO, at: int, size: int, count: int) -> list[bytes]:
+    """Return *count* pieces of *size* bytes; what a program has cut off reads as zero."""
+    file.seek(at)
+    raw = file.read(size * count).ljust(size * count, b"\0")
+    return [raw[i : i + size] for i in range(0, len(raw), size)]
+
+
+def _state(target: Target, word: int, limit: bytes) -> State:
+    limits = abi.LIMIT.unpack(limit if word & abi.WORD_LIMITED else b"")
+    return State(
+        target.name,
+        target.kind,
+        on=bool(word & abi.WORD_ON),
+        frequency=max(word >> _FREQUENCY, 1),
+        drop=bool(word & abi.WORD_DROP),
+        max_per_second=limits["most"],
+        min_duration=limits["shortest_ns"],
+        generation=abi.word_generation(word),
+    )

@@ -3,7 +3,7 @@
     wc-ctl ls                              the sessions of this user
     wc-ctl SESSION show                    its targets, and what every thread is inside of
     wc-ctl SESSION enable|disable T...     by name or glob
-    wc-ctl SESSION set T... frequency=10   also on_full=drop|block
+    wc-ctl SESSION set T... frequency=10   also max_per_second=100 min_duration=10us on_full=drop|block
     wc-ctl SESSION stop                    record nothing any more; the programs go on
 
 SESSION is the pid of a wc-run, or of a program under it. Rules: --json prints what a script wants, and nothing else
@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import msgspec
+from wc_intercept.generator.duration import duration_ns, duration_text
 from wc_intercept.generator.errors import UserError, text
 
 from . import room
@@ -32,6 +33,7 @@ from .within import Within, inside
 TOOL = "wc-ctl"
 OWN_ERROR = 1
 ACTIONS = ("show", "enable", "disable", "set", "stop")
+SETTINGS = "frequency=N, max_per_second=N, min_duration=10us and on_full=drop|block"
 TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|stop (wc-ctl --help for more)"
 
 
@@ -86,10 +88,14 @@ def _settings(words: dict[str, str]) -> dict[str, Any]:
     for name, value in words.items():
         if name == "frequency" and value.isascii() and value.isdigit():
             found["frequency"] = int(value)
+        elif name == "max_per_second" and value.isascii() and value.isdigit():
+            found["max_per_second"] = int(value)
+        elif name == "min_duration" and duration_ns(value) is not None:
+            found["min_duration"] = value
         elif name == "on_full" and value in ("drop", "block"):
             found["drop"] = value == "drop"
         else:
-            raise UserError(f"{name}={value} is no setting", why="there are frequency=N and on_full=drop|block")
+            raise UserError(f"{name}={value} is no setting", why=f"there are {SETTINGS}")
     if not found:
         raise UserError("set needs a setting", try_="wc-ctl SESSION set read frequency=10")
     return found
@@ -142,6 +148,8 @@ def _print_session(control: Control, as_json: bool) -> None:
 def _told(state: State) -> str:
     words = ["on" if state.on else "off"]
     words += [f"every {state.frequency}th call"] if state.frequency > 1 else []
+    words += [f"at most {state.max_per_second} records a second"] if state.max_per_second else []
+    words += [f"calls of {duration_text(state.min_duration)} and longer"] if state.min_duration else []
     words += ["dropped when full"] if state.drop else []
     words += [f"changed {state.generation} times"] if state.generation else []
     return ", ".join(words)

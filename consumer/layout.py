@@ -247,7 +247,11 @@ def event_layout(name: str, fields: list[Field], types: Types) -> Layout:
     return Layout(abi.SYMBOL_NONE, Symbol(name, 0, "plain", fields=fields, result=Return()), Target(name), types)
 
 
-_SEEN = [Field(name, "uint", abi.FIRST_ARGS + 4 * i, 4) for i, name in enumerate(abi.SEEN.names or ()) if i]
+_SEEN = [
+    *(Field(name, "uint", abi.FIRST_ARGS + 4 * i, 4) for i, name in enumerate(abi.SEEN.names or ()) if 0 < i < 4),
+    Field("max_per_second", "uint", abi.FIRST_ARGS + 16, 4),
+    Field("min_duration", "uint", abi.FIRST_ARGS + 20, 8),
+]
 """Of struct wci_seen, without the target: the layout bears its name."""
 
 

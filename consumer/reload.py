@@ -29,6 +29,8 @@ class Wanted(msgspec.Struct, frozen=True):
     name: str
     frequency: int
     drop: bool
+    max_per_second: int
+    min_duration: int
     back_enter: str
     back_exit: str
 
@@ -118,7 +120,7 @@ class Reload:
         if errors:
             return Answer(errors=[(error.what, error.at, error.why, error.try_) for error in errors])
         return Answer([
-            Wanted(t.name, t.frequency, t.on_full == "drop", t.back_enter, t.back_exit)
+            Wanted(t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit)
             for t in planned.plan.targets if not t.internal
         ])  # fmt: skip
 
@@ -129,7 +131,11 @@ class Reload:
         missing = sorted(name for name in wanted if name not in known)
         for name, target in wanted.items():
             if name in known:
-                control.set(name, on=True, frequency=target.frequency, drop=target.drop)
+                try:
+                    control.set(name, on=True, frequency=target.frequency, drop=target.drop,
+                                max_per_second=target.max_per_second, min_duration=target.min_duration)  # fmt: skip
+                except UserError as error:  # its records have no duration in this session
+                    yield error
         gone = [name for name in known if name not in wanted]
         if gone:
             control.disable(*gone)

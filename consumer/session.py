@@ -25,6 +25,7 @@ from wc_intercept.generator.errors import UserError
 
 from . import abi_fields as abi
 from . import room
+from .machine import ticks_per_second
 from .settings import read as read_settings
 from .shim import ManifestHead, pack_manifest, parse_manifest
 
@@ -340,6 +341,21 @@ def _control_bytes(stored: Stored, options: SessionOptions, given: room.Room) ->
         room=abi.CONTROL_ROOM,
         limits_at=abi.limits_at(head.targets),
     )
-    return fixed.ljust(abi.CONTROL_WORDS, b"\0") + struct.pack(f"<{len(words)}Q", *words).ljust(
-        size - abi.CONTROL_WORDS, b"\0"
-    )
+    listed = struct.pack(f"<{len(words)}Q", *words)
+    page = bytearray(fixed.ljust(abi.CONTROL_WORDS, b"\0") + listed.ljust(size - abi.CONTROL_WORDS, b"\0"))
+    if any(word & abi.WORD_LIMITED for word in words):
+        _put_limits(page, stored, options.clock)
+    return bytes(page)
+
+
+def _put_limits(page: bytearray, stored: Stored, clock: int) -> None:
+    """Write the limits that the manifest's targets begin with."""
+    import json  # few configs have any
+
+    head, words, manifest = stored
+    second = ticks_per_second(clock)
+    for number, target in enumerate(json.loads(manifest)["targets"]):
+        if words[number] & abi.WORD_LIMITED:
+            limit = abi.limit(second, target.get("max_per_second", 0), target.get("min_duration", 0))
+            at = abi.limits_at(head.targets) + number * abi.LIMIT.size
+            page[at : at + len(limit)] = limit

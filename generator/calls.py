@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from . import limits
 from .config import Call, Config
 from .errors import UserError, nearest
 from .headers import Headers
@@ -125,6 +126,8 @@ def _target(config: Config, entry: Call, call: SystemCall) -> TargetPlan:
         clock=entry.clock,
         frequency=entry.frequency,
         on_full=entry.on_full,
+        max_per_second=entry.max_per_second,
+        min_duration=limits.of_call(config, entry, call.name, call.returns),
         back_enter=entry.back_enter,
         back_exit=entry.back_exit,
         caller=entry.caller,

@@ -124,8 +124,23 @@ class _View:
 
     @property
     def clocks(self) -> str:
-        clock = {"two": "3u", "one": "1u", "none": "0u"}
-        return clock[self.target.clock]
+        clock = {"two": 3, "one": 1, "none": 0}
+        return f"{clock[self.target.clock] | (4 if self.late else 0) | (8 if self.early else 0)}u"
+
+    @property
+    def late(self) -> bool:
+        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind its handlers."""
+        return self.handled
+
+    @property
+    def early(self) -> bool:
+        """WCI_LIMIT_EARLY: what is written before the call counts."""
+        return self.entry or self.noreturn or bool(self.hook.exec_path)
+
+    @property
+    def shown(self) -> str:
+        """Whether what is written before the call is."""
+        return "shown" if self.late and self.early else "traced"
 
     @property
     def returns(self) -> bool:
@@ -298,9 +313,10 @@ def with_handlers(plan: Plan) -> Plan:
 
 
 def control_word(target: TargetPlan) -> int:
-    """Return the target's control word at the start (wc_abi.h: bit 0 on, bit 1 drop, 32..63 frequency)."""
+    """Return the target's control word at the start (wc_abi.h: bit 0 on, 1 drop, 2 limited, 32..63 frequency)."""
     on = 0 if target.internal else 1
-    return on | (2 if target.on_full == "drop" else 0) | (target.frequency << 32)
+    limited = 4 if target.max_per_second or target.min_duration else 0
+    return on | (2 if target.on_full == "drop" else 0) | limited | (target.frequency << 32)
 
 
 def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, Any]:
@@ -355,7 +371,8 @@ def version_script(wrappers: Sequence[Wrapper]) -> str:
 def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manifest:
     targets = [
         Target(t.name, t.kind, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency,
-               on_full=t.on_full, back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
+               on_full=t.on_full, max_per_second=t.max_per_second, min_duration=t.min_duration,
+               back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
         for t in plan.targets
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)

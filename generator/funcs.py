@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .duration import duration_ns
 from .errors import UserError, nearest
 from .positions import Document, Path
 from .schema import IDENTIFIER, STRING_LIMIT_MOST, File, Syscall, Target
@@ -21,7 +22,7 @@ SPELLED = re.compile(r"[A-Za-z_~][^\"';\x00-\x1f]*(::|\(|[^.]\.)[^\"';\x00-\x1f]
 """A name that is no C identifier: of C++ as c++filt spells it, of Go as its symbol table does."""
 TERM = rf"\s*(?:[0-9]{{1,10}}|(?:\*\s*)?{IDENTIFIER})\s*"
 EXPRESSION = re.compile(rf"{TERM}(?:[-+*]{TERM})*")
-WISHES = ("record", "clock", "frequency", "on_full", "back_enter", "back_exit", "caller")
+WISHES = ("record", "clock", "frequency", "on_full", "max_per_second", "back_enter", "back_exit", "caller")
 """Keys that a function and a system call have alike, and that need no conversion."""
 KEPT = ("set", "prototype", "library", "preload", "internal", *WISHES)
 """Keys of a function that need no conversion."""
@@ -46,6 +47,9 @@ class Func(msgspec.Struct, frozen=True):
     clock: Literal["two", "one", "none"] = "two"
     frequency: int = 1
     on_full: Literal["", "drop"] = ""
+    max_per_second: int = 0
+    min_duration: int = 0
+    """ns; calls that take less are not recorded."""
     back_enter: str = ""
     back_exit: str = ""
     caller: bool = False
@@ -85,6 +89,9 @@ class Call(msgspec.Struct, frozen=True):
     clock: Literal["two", "one", "none"] = "two"
     frequency: int = 1
     on_full: Literal["", "drop"] = ""
+    max_per_second: int = 0
+    min_duration: int = 0
+    """ns; calls that take less are not recorded."""
     back_enter: str = ""
     back_exit: str = ""
     caller: bool = False
@@ -114,7 +121,8 @@ def func(document: Document, file: File, index: int) -> Func:
     _require_prototype_alone(document, entry, path)
     kept: dict[str, Any] = {key: getattr(entry, key) for key in KEPT}
     glob = bool(entry.func_name) and not NAME.fullmatch(entry.func_name) and bool(GLOB.fullmatch(entry.func_name))
-    return Func(name=entry.func_name, glob=glob, capture=capture, index=index, at=at, **kept)
+    least = _min_duration(document, entry, path)
+    return Func(name=entry.func_name, glob=glob, capture=capture, min_duration=least, index=index, at=at, **kept)
 
 
 def syscall(document: Document, file: File, index: int) -> Call:
@@ -124,7 +132,8 @@ def syscall(document: Document, file: File, index: int) -> Call:
     capture = tuple((name, _length(document, entry, path, name)) for name in entry.capture)
     kept: dict[str, Any] = {key: getattr(entry, key) for key in WISHES}
     at = document.where((*path, "syscall_id"))
-    return Call(name=str(entry.syscall_id), capture=capture, index=index, at=at, **kept)
+    least = _min_duration(document, entry, path)
+    return Call(name=str(entry.syscall_id), capture=capture, min_duration=least, index=index, at=at, **kept)
 
 
 def require(grammar: re.Pattern[str], text: str, document: Document, path: Path, needed: str) -> None:
@@ -152,6 +161,19 @@ def _require_handlers(document: Document, file: File, entry: Target | Syscall, p
             why = "the config has no library_path, so there is no library to find the handler in"
             what = f"{key} '{getattr(entry, key)}' has no library"
             raise UserError(what, document.where((*path, key)), why, '"library_path": "handlers.so"')
+
+
+def _min_duration(document: Document, entry: Target | Syscall, path: Path) -> int:
+    """Return min_duration in ns. Raises UserError where the entry's records have no duration."""
+    found = duration_ns(entry.min_duration)
+    at = document.where((*path, "min_duration"))
+    if found is None:
+        raise UserError("bad value for 'min_duration'", at, f"found '{entry.min_duration}'; needed is a time", '"10us"')
+    if found and (entry.clock != "two" or entry.record != "exit"):
+        key = f'"clock": "{entry.clock}"' if entry.clock != "two" else f'"record": "{entry.record}"'
+        why = f"how long a call took is known when it ends, and with {key} its record does not say it"
+        raise UserError("min_duration needs calls with a duration", at, why, f"leave out {key}, or min_duration")
+    return found
 
 
 def _require_prototype_alone(document: Document, entry: Target, path: Path) -> None:

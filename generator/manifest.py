@@ -97,6 +97,12 @@ WrapperClass = Literal[
 ]
 
 
+REPLACES = frozenset(
+    ("execl", "execle", "execlp", "execv", "execve", "execveat", "execvp", "execvpe", "fexecve")
+)  # fmt: skip
+"""What replaces the program: an EXEC record before the call stands for it, which has no duration."""
+
+
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """One function to intercept. Its id is its index, and the index of its control word."""
 
@@ -108,6 +114,10 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     clock: Literal["two", "one", "none"] = "two"
     frequency: int = 1
     on_full: Literal["", "drop"] = ""
+    max_per_second: int = 0
+    """Records a second, of all threads together; 0: any number."""
+    min_duration: int = 0
+    """ns: calls that took less are not recorded."""
     back_enter: str = ""
     back_exit: str = ""
     caller: bool = False
@@ -136,6 +146,11 @@ class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who writes its records: the shim's wrapper, or the tracer. A target may have symbols of both."""
     shared: bool = False
     """ptrace: several names have this address, so that nobody can tell which one was called."""
+
+    @property
+    def has_duration(self) -> bool:
+        """Whether its records say how long a call took, if its target asks for two times."""
+        return not self.enters_only and self.name not in REPLACES
 
     @property
     def enters_only(self) -> bool:

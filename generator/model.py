@@ -150,6 +150,9 @@ class TargetPlan:
     clock: Literal["two", "one", "none"] = "two"
     frequency: int = 1
     on_full: Literal["", "drop"] = ""
+    max_per_second: int = 0
+    min_duration: int = 0
+    """ns; calls that take less are not recorded."""
     back_enter: str = ""
     back_exit: str = ""
     handled: bool = False

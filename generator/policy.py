@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from . import limits
 from .aliases import Aliases
 from .annotations import CALL_SETS, TABLE, names_of, resolve
 from .calls import fallbacks, plan_calls
@@ -123,7 +124,7 @@ class _Planner:
             kept = [one for one in kept if one.chosen.func]  # without a shim nobody needs its own wrappers
         for number, one in enumerate(kept):
             one.wrappers = [replace(wrapper, target=number) for wrapper in one.wrappers]
-        targets = [self._target(one.chosen, one.wrappers) for one in kept]
+        targets = [self._target(one) for one in kept]
         why_not = ONLY_TRACED if self._scene.engine == "preload" else ""
         calls = plan_calls(self._config, self._headers, self._platform, len(targets), why_not)
         targets += calls.targets
@@ -270,21 +271,23 @@ class _Planner:
             detail=choice.detail,
         )
 
-    def _target(self, chosen: Chosen, wrappers: Sequence[Wrapper]) -> TargetPlan:
-        func = chosen.func
+    def _target(self, found: _Found) -> TargetPlan:
+        func = found.chosen.func
         if func is None:
-            return TargetPlan(chosen.name, internal=True)
+            return TargetPlan(found.chosen.name, internal=True)
         return TargetPlan(
-            chosen.name,
+            found.chosen.name,
             record=func.record,
             clock=func.clock,
             frequency=func.frequency,
             on_full=func.on_full,
+            max_per_second=func.max_per_second,
+            min_duration=limits.of_function(self._config, func, found.wrappers, bool(found.why)),
             back_enter=func.back_enter,
             back_exit=func.back_exit,
             handled=bool(self._config.library_path),
             caller=func.caller,
-            capture=self._capture(func, wrappers),
+            capture=self._capture(func, found.wrappers),
         )
 
     def _capture(self, func: Func, wrappers: Sequence[Wrapper]) -> tuple[tuple[str, str], ...]:

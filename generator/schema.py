@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from .duration import DURATION_TEXT
+
 UINT32_MOST = 0xFFFFFFFF
 STRING_LIMIT_MOST = 4096
 CHUNK = 64 << 10
@@ -27,8 +29,6 @@ SIZE_TEXT = "[0-9]+ ?([KMG]i?B?|B)?"
 LATER: dict[str, str] = {
     "when": "needs conditions in wrappers",
     "inject": "needs actions in wrappers",
-    "max_per_second": "needs live control",
-    "min_duration": "needs live control",
 }
 """Keys of a target that a later version reads, and what it needs for them."""
 
@@ -68,6 +68,12 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     caller: Annotated[bool, _text("record the address that the call returns to")] = False
     clock: Annotated[Clock, _text("two: start and duration; one: start; none")] = "two"
     on_full: Annotated[Literal["drop", ""], _text("drop: lose records rather than wait, in a block session")] = ""
+    max_per_second: Annotated[
+        int, Meta(ge=0, le=UINT32_MOST, description="record at most so many calls a second, of all threads; 0: any number")
+    ] = 0
+    min_duration: Annotated[
+        str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
+    ] = "0"
 
 
 class Syscall(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,6 +91,12 @@ class Syscall(msgspec.Struct, forbid_unknown_fields=True):
     caller: Annotated[bool, _text("record the address that the call was made from")] = False
     clock: Annotated[Clock, _text("two: start and duration; one: start; none")] = "two"
     on_full: Annotated[Literal["drop", ""], _text("drop: lose records rather than wait, in a block session")] = ""
+    max_per_second: Annotated[
+        int, Meta(ge=0, le=UINT32_MOST, description="record at most so many calls a second, of all threads; 0: any number")
+    ] = 0
+    min_duration: Annotated[
+        str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
+    ] = "0"
     preload: bool = True
 
 

@@ -124,6 +124,8 @@ struct wci_seen {
         uint32_t generation;
         uint32_t frequency;
         uint32_t flags; /* WCI_WORD_*, without ON: a target that is off is not called here */
+        uint32_t most;  /* struct wci_limit's, 0 without WCI_WORD_LIMITED */
+        uint32_t shortest_ns[2]; /* low word first */
 };
 
 enum wci_process_reason { WCI_PROCESS_EXEC = 1, WCI_PROCESS_FORK = 2, WCI_PROCESS_VFORK = 3 };
@@ -280,6 +282,7 @@ enum wci_follow { WCI_FOLLOW_NONE = 0, WCI_FOLLOW_DEFAULT = 1, WCI_FOLLOW_ALL = 
 #define WCI_WORD_ON 1ull
 #define WCI_WORD_DROP 2ull /* on_full: drop, in a block session */
 #define WCI_WORD_LIMITED 4ull /* the target's struct wci_limit says more */
+#define WCI_WORD_UNUSUAL (WCI_WORD_LIMITED | ~0x1ffffffffull) /* any of these: not every call is recorded */
 #define WCI_WORD_GENERATION(word) ((uint32_t)((word) >> 16) & 0xffffu)
 #define WCI_WORD_FREQUENCY(word) ((uint32_t)((word) >> 32))
 

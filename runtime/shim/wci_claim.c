@@ -307,37 +307,3 @@ wci_ring_first(void)
         wci_tls.error = wci_errno_location();
         wci_tls.ring = ring_claim(WCI_PROCESS_EXEC);
 }
-
-/* The target's word has changed since this ring acted on it last: tell the reader from which call on. */
-WCI_COLD void
-wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol)
-{
-        wci_ring_counts(ring, target)->generation = WCI_WORD_GENERATION(word);
-        uint32_t stamp;
-        struct wci_cell *cell = wci_ring_reserve(ring, WCI_UNCOUNTED, 1, &stamp);
-        if (cell == NULL)
-                return;
-        wci_cells_open(cell, symbol, WCI_CONTROL_SEEN, 1);
-        struct wci_first *first = (struct wci_first *)cell;
-        first->clock = wci_clock();
-        first->duration = WCI_NO_DURATION;
-        first->result = word;
-        first->error = 0;
-        struct wci_seen *seen = (struct wci_seen *)first->args;
-        seen->target = target;
-        seen->generation = WCI_WORD_GENERATION(word);
-        seen->frequency = WCI_WORD_FREQUENCY(word);
-        seen->flags = (uint32_t)word & 0xfeu;
-        const struct wci_record_head head = {first, stamp, 1};
-        wci_commit(&head);
-}
-
-WCI_COLD bool
-wci_sample_out(struct wci_count *count, uint64_t word)
-{
-        wci_add_unlocked(&count->phase, 1);
-        if (count->phase % WCI_WORD_FREQUENCY(word) == 0)
-                return false;
-        wci_add_unlocked(&count->sampled, 1);
-        return true;
-}

@@ -63,7 +63,8 @@ begin_anew(struct wci_call *call, uint32_t clocks)
         struct wci_ring *ring = call->ring;
         if (clocks & WCI_CLOCK_AT_ENTRY)
                 call->clock = wci_clock();
-        if (ring->owner_pid == wci_alive->pid && ring->claims == call->claims && call->depth < WCI_INFLIGHT)
+        const uint32_t claims = call->claims & ~WCI_CALL_LIMITED;
+        if (ring->owner_pid == wci_alive->pid && ring->claims == claims && call->depth < WCI_INFLIGHT)
                 ring->inside[call->depth].clock = call->clock;
 }
 

@@ -45,6 +45,7 @@ extern WCI_HIDDEN __thread struct wci_tls wci_tls __attribute__((tls_model("init
 extern WCI_HIDDEN struct wci_alive *wci_alive;
 extern WCI_HIDDEN const uint64_t *wci_words; /* control words: the session's, or all zero without one (R10) */
 extern WCI_HIDDEN struct wci_control *wci_control;
+extern WCI_HIDDEN struct wci_limit *wci_limits; /* by target; NULL without a session */
 extern WCI_HIDDEN uint32_t wci_clock_kind;
 extern WCI_HIDDEN uint32_t wci_string_limit;
 
@@ -107,6 +108,11 @@ wci_capture_begin(struct wci_capture *capture, const void *from, uint8_t flags)
 /* What a target's configuration fixes at generation. */
 #define WCI_CLOCK_AT_ENTRY 1u
 #define WCI_CLOCK_AT_EXIT 2u
+#define WCI_LIMIT_LATE 4u  /* the wrapper asks wci_limited itself: handlers come first */
+#define WCI_LIMIT_EARLY 8u /* what it writes before the call counts: no limit can wait for the duration */
+
+/* In a call's claims: its target's limits are still to be asked. So marked, the call is not taken for an ordinary one. */
+#define WCI_CALL_LIMITED 0x80000000u
 
 WCI_HIDDEN struct wci_ring *wci_ring_acquire(uint32_t target, uintptr_t frame);
 WCI_HIDDEN bool wci_ring_make_room(struct wci_ring *ring, uint32_t target, uint32_t cells);
@@ -163,12 +169,17 @@ wci_inside_push(struct wci_ring *ring, struct wci_call *call, uint32_t symbol, u
         call->depth = depth;
 }
 
-WCI_HIDDEN bool wci_sample_out(struct wci_count *count, uint64_t word);
+WCI_HIDDEN bool wci_enter_unusual(struct wci_call *call, struct wci_count *count, uint64_t word, uint32_t clocks);
+WCI_HIDDEN bool wci_returned_limited(struct wci_call *call, uint32_t clocks);
+WCI_HIDDEN bool wci_limit_ask(struct wci_call *call, uint64_t duration);
 WCI_HIDDEN void wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol);
 
-/* A call of a target that is on: count it. Returns false when it is sampled out, suppressed, or there is no ring to be had. */
+/*
+ * A call of a target that is on: count it. Returns false when it is sampled out, over the target's limit, suppressed, or
+ * there is no ring to be had.
+ */
 WCI_INLINE bool
-wci_enter_count(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uintptr_t frame)
+wci_enter_count(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uint32_t clocks, uintptr_t frame)
 {
         struct wci_ring *ring = wci_tls.ring;
         if (WCI_UNLIKELY(ring == NULL || ring->owner_pid != wci_alive->pid)) {
@@ -180,12 +191,10 @@ wci_enter_count(struct wci_call *call, uint64_t word, uint32_t target, uint32_t 
         if (WCI_UNLIKELY(count->generation != WCI_WORD_GENERATION(word)))
                 wci_control_seen(ring, word, target, symbol);
         wci_add_unlocked(&count->calls, 1);
-        if (WCI_UNLIKELY(WCI_WORD_FREQUENCY(word) > 1) && wci_sample_out(count, word))
-                return false;
         call->ring = ring;
         call->claims = ring->claims;
         call->target = target;
-        return true;
+        return WCI_LIKELY(!(word & WCI_WORD_UNUSUAL)) || wci_enter_unusual(call, count, word, clocks);
 }
 
 /* It is to be recorded: take the time, and note that the thread is inside it. */
@@ -204,7 +213,7 @@ WCI_INLINE bool
 wci_enter_on(struct wci_call *call, uint64_t word, uint32_t target, uint32_t symbol, uint64_t argument, uint32_t clocks)
 {
         const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-        if (!wci_enter_count(call, word, target, symbol, frame))
+        if (!wci_enter_count(call, word, target, symbol, clocks, frame))
                 return false;
         wci_enter_begin(call, symbol, argument, clocks, frame);
         return true;
@@ -221,7 +230,8 @@ wci_enter(struct wci_call *call, uint32_t target, uint32_t symbol, uint64_t argu
 
 /*
  * The real call is back: take the time and errno. Returns false when the call is not this process's to record: a fork
- * child that comes back through a wrapper its parent entered (R8), or a ring that has found a new owner.
+ * child that comes back through a wrapper its parent entered (R8), or a ring that has found a new owner; or when the
+ * target's limits are against it.
  */
 WCI_INLINE bool
 wci_returned(struct wci_call *call, uint32_t clocks)
@@ -231,10 +241,18 @@ wci_returned(struct wci_call *call, uint32_t clocks)
         else
                 call->duration = WCI_NO_DURATION;
         struct wci_ring *ring = call->ring;
-        if (WCI_UNLIKELY(ring->owner_pid != wci_alive->pid || ring->claims != call->claims))
+        if (WCI_UNLIKELY(ring->owner_pid != wci_alive->pid || ring->claims != call->claims) &&
+            !wci_returned_limited(call, clocks))
                 return false;
         call->error = *wci_tls.error;
         return true;
+}
+
+/* Whether the target's limits are against recording a call that they were not asked about yet: then it is counted so. */
+WCI_INLINE bool
+wci_limited(struct wci_call *call, uint64_t duration)
+{
+        return WCI_UNLIKELY(call->claims & WCI_CALL_LIMITED) && !wci_limit_ask(call, duration);
 }
 
 /* The call is recorded, or lost: the thread is inside it no more. Not before: see abandoned in wci_ring.c. */

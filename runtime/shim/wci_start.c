@@ -74,21 +74,24 @@ control_map(const char *session)
         struct wci_text text = {path, path + sizeof path};
         wci_text_add(&text, session);
         wci_text_add(&text, "/control");
-        const size_t words = WCI_CONTROL_WORDS + wci_targets * sizeof(uint64_t);
+        const size_t least = WCI_CONTROL_WORDS + wci_targets * (sizeof(uint64_t) + sizeof(struct wci_limit));
         const long fd = wci_syscall6(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0, 0, 0);
         if (fd < 0)
                 return NULL;
         const long size = wci_syscall3(SYS_lseek, fd, 0, 2);
         long map = -1;
-        if (size >= (long)words)
+        if (size >= (long)least)
                 map = wci_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         wci_syscall3(SYS_close, fd, 0, 0);
         if (map < 0 && map > -4096)
                 return NULL;
         struct wci_control *control = (struct wci_control *)map;
         if (control->magic == WCI_CONTROL_MAGIC && control->abi == WCI_ABI_VERSION &&
-            control->targets == wci_targets && control->manifest == wci_manifest_hash && control->closed == 0)
+            control->targets == wci_targets && control->manifest == wci_manifest_hash && control->closed == 0) {
+                if (control->limits_at <= (uint64_t)size - sizeof(struct wci_limit) * wci_targets)
+                        wci_limits = (struct wci_limit *)(map + (long)control->limits_at);
                 return control;
+        }
         wci_syscall3(SYS_munmap, map, size, 0);
         return NULL;
 }

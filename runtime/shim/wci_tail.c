@@ -107,11 +107,15 @@ wci_tail_enter(uint32_t index, uint64_t *registers)
         if (WCI_UNLIKELY(instead != NULL))
                 return instead;
         struct wci_call call;
-        if (wci_enter(&call, tail->target, tail->symbol, registers[0], WCI_CLOCK_AT_ENTRY)) {
+        const uint32_t clocks = tail->handled ? WCI_CLOCK_AT_ENTRY | WCI_LIMIT_LATE : WCI_CLOCK_AT_ENTRY;
+        if (wci_enter(&call, tail->target, tail->symbol, registers[0], clocks)) {
                 const struct wci_handlers *handlers = tail->handled ? wci_handlers_of(tail->target) : NULL;
                 if (handlers != NULL && handlers->enter != NULL && !handle(tail, handlers->enter, registers, &call))
                         instead = (void *)(uintptr_t)skipped;
-                record_entry(tail, registers, &call);
+                if (wci_limited(&call, WCI_NO_DURATION))
+                        wci_leave(&call);
+                else
+                        record_entry(tail, registers, &call);
         }
         if (instead != NULL)
                 return instead;

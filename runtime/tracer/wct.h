@@ -52,6 +52,7 @@ struct wct_session {
         const char *path;
         struct wci_control *control; /* mapped */
         const uint64_t *words;       /* control words, by target */
+        struct wci_limit *limits;    /* by target */
         enum wct_mode mode;
         enum wci_follow follow;
         bool pin;
@@ -131,6 +132,8 @@ struct wct_call {
         uint64_t frame; /* of a waiting one: the sp at which the signal handler that came upon it will make its rt_sigreturn; 0: none */
         bool skipped;   /* by a handler or an action: `result` instead of the real one */
         bool shown;     /* record "both" or noreturn: its ENTER record is written */
+        bool limited;   /* its target's limits are still to be asked */
+        bool hidden;    /* they were against it: counted as filtered */
         int64_t result;
         uint32_t place; /* in the ring's in-flight stack */
         uint32_t serial;

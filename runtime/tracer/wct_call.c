@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "wc_limit.h"
 #include "wct_record.h"
 
 static const struct wct_target *
@@ -54,6 +55,14 @@ sample_out(struct wci_count *count, uint64_t word)
         return true;
 }
 
+static void
+seen_limits(struct wci_seen *seen, const struct wci_limit *limit)
+{
+        const uint64_t shortest = limit->shortest_ns;
+        seen->most = (uint32_t)limit->most;
+        memcpy(seen->shortest_ns, &shortest, sizeof shortest);
+}
+
 /* The target's word has changed since this ring acted on it last: tell the reader from which call on. */
 static void
 control_seen(struct wci_ring *ring, uint64_t word, const struct wct_symbol *symbol)
@@ -62,10 +71,12 @@ control_seen(struct wci_ring *ring, uint64_t word, const struct wct_symbol *symb
         wct_ring_count(ring, symbol->target)->generation = WCI_WORD_GENERATION(word);
         if (record.first == NULL)
                 return;
-        const struct wci_seen seen = {.target = symbol->target,
-                                      .generation = WCI_WORD_GENERATION(word),
-                                      .frequency = WCI_WORD_FREQUENCY(word),
-                                      .flags = (uint32_t)word & 0xfeu};
+        struct wci_seen seen = {.target = symbol->target,
+                                .generation = WCI_WORD_GENERATION(word),
+                                .frequency = WCI_WORD_FREQUENCY(word),
+                                .flags = (uint32_t)word & 0xfeu};
+        if (word & WCI_WORD_LIMITED)
+                seen_limits(&seen, &wct_session.limits[symbol->target]);
         wct_event_begin(&record, wct_clock(), WCI_NO_DURATION, word);
         memcpy(record.first->args, &seen, sizeof seen);
         wct_ring_commit(&record);
@@ -212,10 +223,50 @@ exec_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *
         wct_ring_count(ring, call->symbol->target)->returned++;
 }
 
+/* --- limits ------------------------------------------------------------------------------------------------------- */
+
+/* Whether a record before the call counts: then the limits are asked there, and the call's duration is not waited for. */
+static bool
+counts_early(const struct wct_call *call)
+{
+        return has_enter_record(call->symbol) || is_exec(call);
+}
+
+/* Whether the target's limits are against the call's records. They are asked once. */
+static bool
+is_hidden(struct wct_call *call, struct wci_ring *ring)
+{
+        struct wci_limit *limit = &wct_session.limits[call->symbol->target];
+        if (!call->limited)
+                return call->hidden;
+        call->limited = false;
+        const bool is_short = !counts_early(call) && call->duration != WCI_NO_DURATION && wcl_is_short(limit, call->duration);
+        call->hidden = is_short || !wcl_let_through(limit, wct_clock());
+        if (call->hidden)
+                wct_ring_count(ring, call->symbol->target)->filtered++;
+        return call->hidden;
+}
+
+/* Where nothing but the number of records matters, the limits are asked before anything else is done. */
+static bool
+is_over(struct wct_call *call, struct wci_count *count, uint64_t word)
+{
+        call->limited = (word & WCI_WORD_LIMITED) != 0;
+        if (!call->limited || wct_has_handler(call->symbol) || wct_session.limits[call->symbol->target].shortest != 0)
+                return false;
+        call->limited = false;
+        if (wcl_let_through(&wct_session.limits[call->symbol->target], wct_clock()))
+                return false;
+        count->filtered++;
+        return true;
+}
+
 /* What is written before the call, once its arguments are final. */
 static void
 before_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
 {
+        if (counts_early(call) && is_hidden(call, ring))
+                return;
         if (has_enter_record(call->symbol))
                 enter_write(call, ring, site);
         if (is_exec(call))
@@ -248,7 +299,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         call->sp = site->sp;
         call->back = site->back;
         call->duration = 0;
-        call->recorded = call->waiting = call->skipped = call->shown = false;
+        call->recorded = call->waiting = call->skipped = call->shown = call->limited = call->hidden = false;
         call->kept = NULL;
         const uint64_t word = word_of(symbol);
         if (!(word & WCI_WORD_ON) || wct_session.over)
@@ -260,7 +311,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         if (count->generation != WCI_WORD_GENERATION(word))
                 control_seen(ring, word, symbol);
         count->calls++;
-        if (sample_out(count, word))
+        if (sample_out(count, word) || is_over(call, count, word))
                 return;
         call->place = place_of(site->tracee, call);
         call->serial = ++ring->serial;
@@ -336,9 +387,10 @@ wct_call_exit(struct wct_call *call, const struct wct_site *site)
                 return;
         wct_call_returned(call);
         if (has_ring(tracee)) {
-                if (!call->shown && has_enter_record(call->symbol))
+                const bool hidden = is_hidden(call, tracee->ring);
+                if (!hidden && !call->shown && has_enter_record(call->symbol))
                         enter_write(call, tracee->ring, site);
-                if (!enters_only(call->symbol))
+                if (!hidden && !enters_only(call->symbol))
                         exit_write(call, tracee->ring, site);
                 if (tracee->ring->depth > call->place)
                         tracee->ring->depth = call->place;

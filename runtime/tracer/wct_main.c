@@ -197,13 +197,14 @@ session_open(void)
         if (map == MAP_FAILED)
                 return "the session's control file cannot be mapped";
         struct wci_control *control = map;
-        const uint64_t least = WCI_CONTROL_WORDS + (uint64_t)wct_plan.head->targets * sizeof(uint64_t);
-        if ((uint64_t)info.st_size < least || control->magic != WCI_CONTROL_MAGIC || control->abi != WCI_ABI_VERSION)
+        const uint64_t limits = (uint64_t)wct_plan.head->targets * sizeof(struct wci_limit);
+        if ((uint64_t)info.st_size < WCI_CONTROL_WORDS + limits || control->limits_at > (uint64_t)info.st_size - limits || control->magic != WCI_CONTROL_MAGIC || control->abi != WCI_ABI_VERSION)
                 return "the session's control file is not one";
         if (control->targets != wct_plan.head->targets || control->manifest != wct_plan.head->manifest)
                 return "the session's control file belongs to another plan";
         wct_session.control = control;
         wct_session.words = (const uint64_t *)((const char *)map + WCI_CONTROL_WORDS);
+        wct_session.limits = (struct wci_limit *)((char *)map + control->limits_at);
         wct_session.follow = (enum wci_follow)control->follow;
         return NULL;
 }

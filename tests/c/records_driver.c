@@ -79,6 +79,7 @@ session_open(const char *path)
         wct_session.path = path;
         wct_session.control = file_map(name);
         wct_session.words = (const uint64_t *)(const void *)((char *)wct_session.control + WCI_CONTROL_WORDS);
+        wct_session.limits = (struct wci_limit *)(void *)((char *)wct_session.control + wct_session.control->limits_at);
         snprintf(name, sizeof name, "%s/plan", path);
         const char *why = wct_plan_open(name);
         if (why != NULL)
