@@ -236,7 +236,7 @@ class _Word:
 def _least(given: int | str | None) -> int | None:
     found = duration_ns(given) if isinstance(given, str) else given
     if given is not None and (found is None or not 0 <= found <= NS_MOST):
-        raise UserError(f"min_duration {given!r} is no time", why="needed is a number with ns, us, ms or s", try_="10us")
+        raise UserError(f"{given!r} is no time", why="a number with ns, us, ms or s is needed", try_="10us")
     return found
 
 

@@ -120,7 +120,9 @@ class Reload:
         if errors:
             return Answer(errors=[(error.what, error.at, error.why, error.try_) for error in errors])
         return Answer([
-            Wanted(t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit)
+            Wanted(
+                t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit
+            )
             for t in planned.plan.targets if not t.internal
         ])  # fmt: skip
 

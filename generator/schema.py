@@ -69,7 +69,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     clock: Annotated[Clock, _text("two: start and duration; one: start; none")] = "two"
     on_full: Annotated[Literal["drop", ""], _text("drop: lose records rather than wait, in a block session")] = ""
     max_per_second: Annotated[
-        int, Meta(ge=0, le=UINT32_MOST, description="record at most so many calls a second, of all threads; 0: any number")
+        int, Meta(ge=0, le=UINT32_MOST, description="at most so many records a second, of all threads; 0: any number")
     ] = 0
     min_duration: Annotated[
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
@@ -92,7 +92,7 @@ class Syscall(msgspec.Struct, forbid_unknown_fields=True):
     clock: Annotated[Clock, _text("two: start and duration; one: start; none")] = "two"
     on_full: Annotated[Literal["drop", ""], _text("drop: lose records rather than wait, in a block session")] = ""
     max_per_second: Annotated[
-        int, Meta(ge=0, le=UINT32_MOST, description="record at most so many calls a second, of all threads; 0: any number")
+        int, Meta(ge=0, le=UINT32_MOST, description="at most so many records a second, of all threads; 0: any number")
     ] = 0
     min_duration: Annotated[
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')

@@ -96,7 +96,7 @@ def test_limits_of_system_calls(calls: str) -> None:
 
 
 @ENGINES
-def test_limits_are_set_and_taken_back_while_it_runs(loop: Path, tmp_path: Path, engine: str) -> None:  # noqa: F811
+def test_limits_are_set_and_taken_back_while_it_runs(loop: Path, tmp_path: Path, engine: str) -> None:
     with running(loop, tmp_path, "--trace", "rand,labs", "--engine", engine, "--strict") as one:
         one.round()
         begun = time.monotonic()
@@ -119,7 +119,7 @@ def test_limits_are_set_and_taken_back_while_it_runs(loop: Path, tmp_path: Path,
     assert Counter({(0, 0): 2, (MOST, 0): 1, (0, 10_000_000_000): 1}) == Counter(seen)
 
 
-def test_what_cannot_be_limited_is_refused_by_name_and_left_out_of_a_glob(loop: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_cannot_be_limited_is_refused_by_name_and_left_out_of_a_glob(loop: Path, tmp_path: Path) -> None:
     with running(loop, tmp_path, "--trace", "rand,exit,execve") as one:
         one.round()
         assert "min_duration is not for exit" in ctl(one.session, "set", "exit", "min_duration=1us", status=1)
@@ -151,4 +151,4 @@ def test_what_has_no_duration_is_an_error_in_a_config(tmp_path: Path, wc_gen: An
     key = "syscalls" if "syscall_id" in entry else "funcs"
     (tmp_path / "c.json").write_text(json.dumps({key: [{**entry, "min_duration": "1us"}]}))
     found = wc_gen(tmp_path / "c.json", "--explain")
-    assert 0 != found.returncode and f"{[*entry.values()][0]} has no duration" in found.stderr
+    assert 0 != found.returncode and f"{next(iter(entry.values()))} has no duration" in found.stderr
