@@ -173,10 +173,13 @@ class Control:
 
     def _checked(self) -> dict[str, int]:
         try:
+            owner = os.stat(self.path).st_uid
             with open(self._name, "rb") as file:
                 head: dict[str, int] = abi.CONTROL.unpack(file.read(abi.CONTROL.size).ljust(abi.CONTROL.size, b"\0"))
         except OSError as error:
             raise UserError(f"cannot open the session: {error.strerror}", self.path) from error
+        if owner != os.geteuid():
+            raise UserError("this is another user's session", self.path, "only who began it may touch it")
         if head["magic"] != abi.CONTROL_MAGIC or head["abi"] != abi.ABI_VERSION:
             raise UserError("this is not a session of this wc-intercept", self.path, "its control file differs")
         return head

@@ -6,8 +6,9 @@
     wc-ctl SESSION set T... frequency=10   also max_per_second=100 min_duration=10us on_full=drop|block
     wc-ctl SESSION stop                    record nothing any more; the programs go on
 
-SESSION is the pid of a wc-run, or of a program under it. Rules: --json prints what a script wants, and nothing else
-goes to standard output; what is refused changes nothing.
+SESSION is the pid of a wc-run, or of a program under it, or that program's name. --json prints one JSON value instead
+of a table. Rules: what --json prints is all that goes to standard output; what is refused changes
+nothing; what a change needs is imported, and no more.
 
 Absent on purpose: any state of its own. The session's control page is the only one.
 """
@@ -17,9 +18,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 from wc_intercept.generator.duration import duration_ns, duration_text
 from wc_intercept.generator.errors import UserError, text
@@ -27,13 +27,16 @@ from wc_intercept.generator.errors import UserError, text
 from . import room
 from .control import Control, State
 from .session import find, list_sessions
-from .version import version
-from .within import Within, inside
+
+if TYPE_CHECKING:
+    from .within import Within
 
 TOOL = "wc-ctl"
 OWN_ERROR = 1
 ACTIONS = ("show", "enable", "disable", "set", "stop")
 SETTINGS = "frequency=N, max_per_second=N, min_duration=10us and on_full=drop|block"
+FORM = "Usage: wc-ctl [--json] ls | SESSION [ACTION] [TARGET...] [SETTING=VALUE...]"
+USAGE = FORM + __doc__.partition("command.")[2].partition(" Rules:")[0]
 TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|stop (wc-ctl --help for more)"
 
 
@@ -50,25 +53,48 @@ class Session(msgspec.Struct, frozen=True):
     path: str
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__.partition("Rules:")[0])
-@click.argument("session")
-@click.argument("action", default="show")
-@click.argument("words", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="One JSON value instead of a table.")
-@click.version_option(version(), "-V", "--version", message="wc-ctl (wc-intercept) %(version)s")
-def command(session: str, action: str, words: tuple[str, ...], as_json: bool) -> None:
-    if session == "ls":
-        _print_sessions(as_json)
-        return
-    if action not in ACTIONS:
+class Words:
+    """The command line taken apart: options anywhere, as people put them."""
+
+    def __init__(self, given: Sequence[str]) -> None:
+        self.json = self.help = self.version = False
+        self.rest: list[str] = []
+        for word in given:
+            name = {"-h": "help", "-V": "version"}.get(word, word.removeprefix("--"))
+            if not word.startswith("-"):
+                self.rest.append(word)
+            elif name in ("json", "help", "version"):
+                setattr(self, name, True)
+            else:
+                raise UserError(f"no option {word}", why="there is --json", try_=TRY)
+
+
+def run(words: Words) -> None:
+    """Do what the command line says. Raises UserError."""
+    session, action, *names = [*words.rest, "show"] if len(words.rest) == 1 else words.rest or ["", ""]
+    if words.help:
+        print(USAGE)
+    elif words.version:
+        from .version import version
+
+        print(f"{TOOL} (wc-intercept) {version()}")
+    elif not session:
+        raise UserError("no session is named", try_=TRY)
+    elif session == "ls":
+        _print_sessions(words.json)
+    elif action not in ACTIONS:
         raise UserError(f"no action '{action}'", why=f"there are {', '.join(ACTIONS)}", try_=TRY)
-    control = Control(find(session))
+    else:
+        _act(Control(find(session)), action, names, words.json)
+
+
+def _act(control: Control, action: str, names: Sequence[str], as_json: bool) -> None:
     if action == "show":
         _print_session(control, as_json)
     elif action == "stop":
         control.stop()
     else:
-        _report(control, _change(control, action, words), as_json)
+        _report(control, _change(control, action, names), as_json)
 
 
 def _change(control: Control, action: str, words: Sequence[str]) -> list[str]:
@@ -127,12 +153,14 @@ def _print_sessions(as_json: bool) -> None:
         programs = ", ".join(f"{pid} ({_name(pid)})" for pid in one.programs[:5])
         more = f" and {len(one.programs) - 5} more" if len(one.programs) > 5 else ""
         dead = "" if one.alive else ", its wc-run is dead: wc-report reads what it left"
-        click.echo(f"{one.pid}: {programs or 'no program yet'}{more}; {one.on} of {one.targets} targets on{dead}")
+        print(f"{one.pid}: {programs or 'no program yet'}{more}; {one.on} of {one.targets} targets on{dead}")
     if not sessions:
-        click.echo("no session", err=True)
+        print("no session", file=sys.stderr)
 
 
 def _print_session(control: Control, as_json: bool) -> None:
+    from .within import inside  # NumPy takes 80 ms
+
     states = control.states()
     calls = inside(control.path, control.manifest, control.hash)
     if as_json:
@@ -140,9 +168,9 @@ def _print_session(control: Control, as_json: bool) -> None:
         return
     width = max((len(state.name) for state in states), default=0)
     for state in states:
-        click.echo(f"{state.name:<{width}}  {_told(state)}")
+        print(f"{state.name:<{width}}  {_told(state)}")
     for call in calls:
-        click.echo(_told_inside(call))
+        print(_told_inside(call))
 
 
 def _told(state: State) -> str:
@@ -166,11 +194,11 @@ def _report(control: Control, changed: list[str], as_json: bool) -> None:
         _emit(states)
         return
     for state in states:
-        click.echo(f"{state.name}: {_told(state)}", err=True)
+        print(f"{state.name}: {_told(state)}", file=sys.stderr)
 
 
 def _emit(value: object) -> None:
-    click.echo(msgspec.json.encode(value).decode())
+    print(msgspec.json.encode(value).decode())
 
 
 def _name(pid: int) -> str:
@@ -184,12 +212,13 @@ def _name(pid: int) -> str:
 def main() -> int:
     """Run the command and return its exit status."""
     try:
-        command.main(prog_name=TOOL, standalone_mode=False)
-    except click.ClickException as error:
-        click.echo(text(TOOL, UserError(error.format_message(), try_=TRY)), err=True)
-        return OWN_ERROR
+        run(Words(sys.argv[1:]))
+        sys.stdout.flush()
     except UserError as error:
-        click.echo(text(TOOL, error), err=True)
+        print(text(TOOL, error), file=sys.stderr)
+        return OWN_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return OWN_ERROR
     return 0
 

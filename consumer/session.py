@@ -210,18 +210,40 @@ def choose_root(targets: int, manifest_size: int, options: SessionOptions) -> tu
 
 
 def find(name: str) -> str:
-    """Return the directory of the session *name*: its path, or the pid of its wc-run or of a program in it."""
+    """Return the directory of the session *name*: its path, the pid of its wc-run or of a program in it, or a program.
+
+    Raises UserError where there is none, or there are several.
+    """
     if os.path.exists(os.path.join(name, "control")):
         return name
-    if name.isdecimal():
-        sessions = [path for root in room.roots() for path in list_sessions(root)]
-        for path in sessions:
-            if _pid_of(path) == int(name):
-                return path
-        for path in sessions:
-            if any(entry.startswith(f"seg-{name}-") for entry in os.listdir(path)):
-                return path
-    raise UserError(f"no session named {name!r}", why="it is neither a session directory nor the pid of one's process")
+    sessions = [path for root in room.roots() for path in list_sessions(root)]
+    found = [path for path in sessions if str(_pid_of(path)) == name]
+    found = found or [path for path in sessions if any(pid == name for pid, _ in programs(path))]
+    found = found or [path for path in sessions if any(program == name for _, program in programs(path))]
+    found = [path for path in found if _is_alive(_pid_of(path))] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"{len(found)} sessions run {name!r}", try_=" or ".join(f"wc-ctl {_pid_of(path)}" for path in found[:5])
+        )
+    why = "it is neither a session directory nor a pid or a program of one"
+    raise UserError(f"no session named {name!r}", why=why, try_="wc-ctl ls")
+
+
+def programs(path: str) -> list[tuple[str, str]]:
+    """Return (pid, name) of what runs, or has run, in the session: the last part of the executed path."""
+    found = []
+    try:
+        for entry in os.listdir(path):
+            if entry.startswith("seg-"):
+                with open(os.path.join(path, entry), "rb") as segment:
+                    segment.seek(abi.SEGMENT.offset("program"))
+                    program = segment.read(256).partition(b"\0")[0]
+                found.append((entry.split("-")[1], os.path.basename(os.fsdecode(program))))
+    except OSError:
+        pass  # it is being removed
+    return found
 
 
 def list_sessions(root: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -135,7 +136,29 @@ def test_a_session_is_found_by_the_pid_of_its_program_too(loop: Path, tmp_path: 
         assert (True, 1, 1) == (mine["alive"], mine["targets"], mine["on"])
         (program,) = mine["programs"]
         assert one.session in ctl("ls")
+        assert "rand  on" in ctl(loop.name)
         assert ["rand"] == [t["name"] for t in json.loads(ctl(str(program), "disable", "rand", "--json"))]
+        one.round()
+        assert {"rand": ROUND} == counted(one.end())
+
+
+def test_a_name_that_two_sessions_run_is_no_name(loop: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with running(loop, tmp_path, "--trace", "rand") as one, running(loop, tmp_path / "other", "--trace", "rand") as two:
+        one.round()
+        two.round()
+        said = ctl(loop.name, status=1)
+        assert "2 sessions run" in said and one.session in said and two.session in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a directory away")
+def test_another_users_session_is_left_alone(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand") as one:
+        (path,) = [path for root in room.roots() for path in list_sessions(root) if f"wc-{one.session}-" in path]
+        os.chown(path, 65534, -1)
+        assert "no session named" in ctl(one.session, status=1)
+        assert "another user's" in ctl(path, "disable", "rand", status=1)
+        os.chown(path, 0, -1)
         one.round()
         assert {"rand": ROUND} == counted(one.end())
 
@@ -173,6 +196,7 @@ def test_stop_ends_the_recording_and_the_program_goes_on(loop: Path, tmp_path: P
         (["set", "rand", "frequency=0"], "not from 1 to"),
         (["enable", "rand", "frequency=2"], "enable takes no settings"),
         (["explode"], "no action 'explode'"),
+        (["--explode"], "no option --explode"),
     ],
 )
 def test_what_is_refused_changes_nothing(loop: Path, tmp_path: Path, words: list[str], said: str) -> None:
