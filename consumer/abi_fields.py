@@ -43,6 +43,7 @@ BLOB_KEPT, BLOB_TRUNCATED, BLOB_UNREADABLE, BLOB_NULL = 1, 2, 4, 8
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 CLOCK_TSC, CLOCK_MONOTONIC = 0, 1
 FOLLOW_NONE, FOLLOW_DEFAULT, FOLLOW_ALL = 0, 1, 2
+INJECTED, DELAYED = 1, 2
 WORD_ON, WORD_DROP, WORD_LIMITED = 1, 2, 4
 
 SIZES = {"Q": 8, "q": 8, "I": 4, "i": 4, "H": 2, "B": 1}
@@ -105,7 +106,7 @@ BLOB = Layout("length:H flags:B cell:B")
 IDENTITY = Layout("pid:I tid:I parent:I reason:I")
 EXECUTED = Layout("path:blob pid:I", blob=BLOB)
 SEEN = Layout("target:I generation:I frequency:I flags:I most:I shortest_ns:I*2")
-COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phase:Q generation:Q")
+COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phase:Q generation:I offered:I")
 INSIDE = Layout("clock:Q frame:Q argument:Q serial:I symbol:H spare:H")
 CLAIM = Layout("position:Q pid:I tid:I")
 RING = Layout(

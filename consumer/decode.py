@@ -93,6 +93,14 @@ class Batch:
         """The strings returned, for functions that return one that is kept."""
         return self.layout.returned(self.rows) if self.returned else None
 
+    @cached_property
+    def marks(self) -> Array | None:
+        """What was injected into each call (abi.INJECTED, abi.DELAYED); None where nothing was into any."""
+        if "injected" not in self.layout.names or not self.returned:
+            return None
+        marks: Array = self.rows.data["injected"]
+        return marks if marks.any() else None
+
     def take(self, which: Array) -> Batch:
         """Return the records that *which* (a mask, or indices) picks."""
         rows = self.rows

@@ -105,6 +105,10 @@ def _returned(batch: Batch, inputs: list[Cells]) -> tuple[str, str]:
     return ret, "%s"
 
 
+_MARKS = ("", ',"injected":true', ',"delayed":true', ',"injected":true,"delayed":true')
+"""By abi.INJECTED and abi.DELAYED."""
+
+
 def _extras(batch: Batch, inputs: list[Cells]) -> str:
     """The keys that appear only when they apply."""
     extras = ""
@@ -114,6 +118,9 @@ def _extras(batch: Batch, inputs: list[Cells]) -> str:
         extras += "%s"
     if batch.unfinished:
         extras += ',"unfinished":true'
+    if batch.marks is not None:
+        inputs.append([_MARKS[mark & 3] for mark in batch.marks.tolist()])
+        extras += "%s"
     if "caller" in batch.layout.names:
         inputs.append(batch.rows.data["caller"].tolist())
         extras += ',"caller":%s'

@@ -102,6 +102,8 @@ class Layout:
             members.append(("returned", abi.BLOB, result.blob))
         if self.symbol.caller:
             members.append(("caller", np.dtype("<u8"), self.symbol.caller))
+        if self.symbol.injected:
+            members.append(("injected", np.dtype("u1"), self.symbol.injected))
 
     def entered(self) -> Layout:
         """Return the layout of calls of which only the first argument is known (struct wci_inside)."""
@@ -235,7 +237,8 @@ class Layouts:
 def _check(symbol: Symbol, manifest: Manifest) -> None:
     size = max(symbol.cells, 1) * abi.CELL_SIZE
     parts = [(field.offset, field.size) for field in symbol.fields] + [(field.blob, 4) for field in symbol.fields]
-    parts += [(symbol.result.offset, symbol.result.size), (symbol.result.blob, 4), (symbol.caller, 8)]
+    parts += [(symbol.result.offset, symbol.result.size), (symbol.result.blob, 4)]
+    parts += [(symbol.caller, 8), (symbol.injected, 1)]
     if not all(offset >= 0 and length >= 0 and offset + length <= size for offset, length in parts):
         raise ValueError(f"an argument of {symbol.name} lies outside its record of {size} bytes")
     if not 0 <= symbol.target < len(manifest.targets):

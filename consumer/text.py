@@ -176,7 +176,8 @@ class TextLines:
         """Return what stands behind the equals sign."""
         result, rule = batch.result, batch.symbol.result
         if result.value is None:
-            return self._cells.cells(result.wide) if result.wide is not None else ["<void>"] * len(batch)
+            told = self._cells.cells(result.wide) if result.wide is not None else ["<void>"] * len(batch)
+            return _marked(told, batch.marks)
         text = batch.result_text
         if text is not None:
             shown = self._cells.cells(text)
@@ -192,7 +193,8 @@ class TextLines:
             shown = self._cells.numbers(value, rule.type, "" if rule.fail == "errno" else rule.role, rule.names)
         if self._descriptors is not None and rule.role == "fd":
             shown = self._descriptors.cells(batch, result.value, shown, after=True)
-        return self._failures(batch, shown) if result.failed.any() else shown
+        shown = self._failures(batch, shown) if result.failed.any() else shown
+        return _marked(shown, batch.marks)
 
     def _failures(self, batch: Batch, shown: Cells) -> Cells:
         """Add the errors' names and texts to the calls that failed."""
@@ -299,6 +301,17 @@ def _known(batch: Batch, hidden: Collection[str]) -> int:
 
 def _pointed_varargs(column: Column) -> bool:
     return isinstance(column, columns.Pointed) and isinstance(column.value, columns.Varargs)
+
+
+_MARKS = ("", " (INJECTED)", " (DELAYED)", " (INJECTED) (DELAYED)")
+"""By abi.INJECTED and abi.DELAYED, as strace has them."""
+
+
+def _marked(shown: Cells, marks: Array | None) -> Cells:
+    """Say behind a result what was injected."""
+    if marks is None:
+        return shown
+    return [f"{told}{_MARKS[mark & 3]}" for told, mark in zip(shown, marks.tolist(), strict=True)]
 
 
 def _durations(durations: Array) -> list[str]:

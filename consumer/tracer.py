@@ -33,9 +33,9 @@ MOST_DESCRIPTORS = 1 << 20
 MOST_BYTES = 4096
 AFFINITY = (203, 204)  # sched_setaffinity, sched_getaffinity: what a pinned program asks is answered as if it were not
 IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_HEAD = struct.Struct("<QIIQIIIIIIIIIIII")
+_HEAD = struct.Struct("<QIIQ14I")
 _SYMBOL = struct.Struct("<IIiI")
-SYMBOL_SIZE, FLAGS_AT, FALLBACK = 40, 25, 2
+SYMBOL_SIZE, FLAGS_AT, FALLBACK = 48, 25, 2
 
 
 class Plan:

@@ -44,6 +44,10 @@ class Event:
     """The program ended inside the call."""
     caller: int | None = None
     """Return address, when the target asked for it."""
+    injected: bool = False
+    """The config's inject gave the result: the call was not made."""
+    delayed: bool = False
+    """The config's inject delayed the call."""
 
 
 def events(batch: Batch) -> Iterator[Event]:
@@ -55,12 +59,14 @@ def events(batch: Batch) -> Iterator[Event]:
     rets, errors = _returns(batch)
     cut = truncated(batch)
     callers = batch.rows.data["caller"].tolist() if "caller" in batch.layout.names else None
+    marks = batch.marks.tolist() if batch.marks is not None else [0] * len(batch)
     times, durations = batch.time.tolist(), batch.duration.tolist()
     for i in range(len(batch)):
         yield Event(
             times[i], durations[i] if durations[i] >= 0 else None, batch.pid, batch.tid, batch.target.name,
             batch.symbol.name, batch.target.kind, {name: arg[i] for name, arg in zip(names, args, strict=True)},
             rets[i], errors[i], cut[i] if cut else [], batch.unfinished, callers[i] if callers else None,
+            bool(marks[i] & abi.INJECTED), bool(marks[i] & abi.DELAYED),
         )  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def _with_calls(config: Config, calls: Mapping[str, Sequence[str]]) -> Config:
     moved = []
     for func in config.funcs:
         for name in calls.get(func.requested, ()):
-            kept = {key: getattr(func, key) for key in (*configs.WISHES, "min_duration", "capture", "at")}
+            kept = {key: getattr(func, key) for key in configs.MOVED}
             moved.append(configs.Call(name, index=func.index, key="funcs", **kept))
     funcs = tuple(func for func in config.funcs if func.requested not in calls)
     return msgspec.structs.replace(config, funcs=funcs, calls=(*config.calls, *moved))

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace as replaced
+
 from . import limits
 from .config import Call, Config
 from .errors import UserError, nearest
 from .headers import Headers
+from .inject import why_not
 from .manifest import Coverage
 from .model import Platform, TargetPlan, Traced, Wrapper
 from .syscalls import SystemCall, describe, numbers, select
@@ -44,6 +47,9 @@ def plan_calls(config: Config, headers: Headers, platform: Platform, first: int,
     if why_not:
         entries, coverage = {}, [*(_refused(line, why_not) for line in coverage)]
     described = describe(list(entries), headers, platform) if entries else []
+    refused = {call.name: why for call in described if (why := _check_inject(entries[call.name], _traced(call, 0)))}
+    described = [call for call in described if call.name not in refused]
+    coverage = [_refused(line, refused[line.target]) if line.target in refused else line for line in coverage]
     targets = tuple(_target(config, entries[call.name], call) for call in described)
     traced = tuple(_traced(call, first + i) for i, call in enumerate(described))
     return Calls(targets, traced, tuple(coverage))
@@ -79,6 +85,8 @@ def _chosen(config: Config, platform: Platform) -> tuple[dict[str, Call], list[C
         if not found:
             lines.append(_unknown(call, platform))
         for name in found:
+            if call.overlay:
+                continue
             if _excluded(config, name):
                 reason = "the config's exclude names it"
                 lines.append(Coverage(call.requested, name, "excluded", engine="", reason=reason, where=call.at))
@@ -86,13 +94,31 @@ def _chosen(config: Config, platform: Platform) -> tuple[dict[str, Call], list[C
                 exact[name] = call
             elif name not in exact:
                 wide[name] = call
-    entries = {**wide, **exact}
+    entries = _laid_over({**wide, **exact}, config, platform)
     for name, call in entries.items():
         lines.append(
             Coverage(call.requested, name, "traced", "plain", [name], "ptrace", reason=SCENE_ALWAYS, where=call.at)
         )
     order = {name: i for i, name in enumerate(numbers(platform))}
     return dict(sorted(entries.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))), lines
+
+
+def _laid_over(entries: dict[str, Call], config: Config, platform: Platform) -> dict[str, Call]:
+    """Add what --inject adds: to a call that is a target its inject alone."""
+    for call in config.calls:
+        for name in select(call.name, platform) if call.overlay else ():
+            if not _excluded(config, name):
+                own = entries.get(name)
+                entries[name] = replaced(own, inject=call.inject, inject_at=call.inject_at) if own else call
+    return entries
+
+
+def _check_inject(entry: Call, traced: Traced) -> str:
+    """Return why the entry's inject cannot be done at a call, "" if it can. Of a named one: UserError."""
+    why = why_not(entry.inject, traced.wrapper, syscall=True, traced=True) if entry.inject else ""
+    if why and not entry.wide:
+        raise UserError(f"nothing can be injected into {traced.wrapper.symbol}", entry.inject_at, why)
+    return why
 
 
 def _unknown(call: Call, platform: Platform) -> Coverage:
@@ -132,6 +158,7 @@ def _target(config: Config, entry: Call, call: SystemCall) -> TargetPlan:
         back_exit=entry.back_exit,
         caller=entry.caller,
         capture=tuple(_captures(config, entry, call)),
+        inject=entry.inject,
     )
 
 

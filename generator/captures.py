@@ -37,8 +37,8 @@ class Captures:
     """What may occur in lengths -> C."""
     succeeded: str
     """C that is true when the call has succeeded."""
-    handled: bool
-    """A handler may put another result in the call's place: then that proves nothing."""
+    made: str = ""
+    """C that is true when the result is the call's own: one that a handler or a rule gave proves nothing. "": it is."""
 
     def after(self, keep: Keep, c: str, room: int = 0) -> str:
         """Return the capture of *c* after the call. *room*: where in it the strings of a vector are put."""
@@ -85,7 +85,7 @@ class Captures:
 
     def _proof(self, keep: Keep) -> str:
         proof = self._proof_of_call(keep) if keep.proof else "false"
-        return f"(handlers == NULL ? {proof} : 0u)" if self.handled and proof != "false" else proof
+        return f"({self.made} ? {proof} : 0u)" if self.made and proof != "false" else proof
 
     def _proof_of_call(self, keep: Keep) -> str:
         first = "WCI_PROVEN_FIRST" if self.succeeded == "true" else f"({self.succeeded} ? WCI_PROVEN_FIRST : 0u)"

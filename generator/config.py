@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from .errors import UserError, nearest
-from .funcs import GLOB, WISHES, Call, Func, func, require, syscall
+from .funcs import GLOB, MOVED, Call, Func, func, require, syscall
 from .mismatch import invalid
 from .positions import Document, Path, read
 from .positions import parse as parse_json
-from .schema import CHUNK, LATER, RING_MOST, Capture, File, Policy, Syscall, Target, size_bytes
+from .schema import CHUNK, LATER, RING_MOST, Capture, File, Inject, Policy, Syscall, Target, size_bytes
 from .schema import Ring as RingEntry
 
-__all__ = ["WISHES", "Call", "Config", "Func", "Ring", "load", "parse", "steps_of"]
+__all__ = ["MOVED", "Call", "Config", "Func", "Ring", "load", "parse", "steps_of"]
 
 HEADER = re.compile(r"[A-Za-z0-9_+.,@%~ /-]+")
 SONAME = re.compile(r"[A-Za-z0-9_+.,@%~-]+")
@@ -131,11 +131,12 @@ def _objects(value: Any) -> Iterator[tuple[Path, Any, type[msgspec.Struct]]]:
             captures = entry.get("capture") if isinstance(entry, dict) else None
             for name, capture in captures.items() if isinstance(captures, dict) else ():
                 yield (key, i, "capture", name), capture, Capture
+            yield (key, i, "inject"), entry.get("inject") if isinstance(entry, dict) else None, Inject
 
 
 def _check_keys(document: Document) -> None:
     for path, value, struct in _objects(document.value):
-        known = struct.__struct_fields__
+        known = struct.__struct_encode_fields__
         for key in value if isinstance(value, dict) else ():
             if key not in known:
                 raise _unknown_key(document, (*path, key), key, known)

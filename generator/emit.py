@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from .classes import FORWARDS, Forward, Hook, hook
+from .inject import Given, described, given
 from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, tail_text
 from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
@@ -129,8 +130,8 @@ class _View:
 
     @property
     def late(self) -> bool:
-        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind its handlers."""
-        return self.handled
+        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind its handlers and its inject."""
+        return self.handled or self.target.inject is not None
 
     @property
     def early(self) -> bool:
@@ -177,7 +178,8 @@ class _View:
     @property
     def far(self) -> str:
         """Suffix of the record path's functions: out of line where a call more does not show."""
-        near = not self.layout.captures and self.exit and not self.target.internal and not self.target.back_enter
+        near = not self.layout.captures and self.exit and not self.target.internal
+        near = near and not self.target.back_enter and not self.target.inject
         return "" if near else "_far"
 
     @property
@@ -219,8 +221,14 @@ class _View:
 
     @property
     def skippable(self) -> bool:
-        """back_enter may put a result in the call's place."""
-        return self.handled and not self.noreturn
+        """A handler, or an inject, may put a result in the call's place."""
+        given = self.inject is not None and self.inject.gives
+        return (self.handled or given) and not self.noreturn
+
+    @property
+    def inject(self) -> Given | None:
+        """What the target's inject is for this function."""
+        return given(self.target.inject, self.wrapper) if self.target.inject else None
 
     @property
     def registers(self) -> Registers:
@@ -340,7 +348,7 @@ def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]])
     texts["hooks_main.c"] = environment().get_template("main.c.j2").render(
         plan=plan, parts=range(len(parts)), tails=tails,
         handlers=first_handlers(plan), takes_handlers=any(target.handled for target in plan.targets),
-        samples=any(target.frequency > 1 for target in plan.targets),
+        samples=any(target.frequency > 1 or target.inject for target in plan.targets),
     )  # fmt: skip
     return texts
 
@@ -372,7 +380,8 @@ def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manife
     targets = [
         Target(t.name, t.kind, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency,
                on_full=t.on_full, max_per_second=t.max_per_second, min_duration=t.min_duration,
-               back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller)
+               back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller,
+               inject=described(t.inject))
         for t in plan.targets
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)

@@ -10,9 +10,12 @@ import re
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UnsetType
 
 from .duration import duration_ns
 from .errors import UserError, nearest
+from .inject import rule
+from .model import Rule
 from .positions import Document, Path
 from .schema import IDENTIFIER, STRING_LIMIT_MOST, File, Syscall, Target
 
@@ -24,6 +27,8 @@ TERM = rf"\s*(?:[0-9]{{1,10}}|(?:\*\s*)?{IDENTIFIER})\s*"
 EXPRESSION = re.compile(rf"{TERM}(?:[-+*]{TERM})*")
 WISHES = ("record", "clock", "frequency", "on_full", "max_per_second", "back_enter", "back_exit", "caller")
 """Keys that a function and a system call have alike, and that need no conversion."""
+MOVED = (*WISHES, "min_duration", "capture", "at", "inject", "inject_at", "overlay")
+"""What a function's entry is, once it turns out to mean system calls."""
 KEPT = ("set", "prototype", "library", "preload", "internal", *WISHES)
 """Keys of a function that need no conversion."""
 
@@ -59,6 +64,11 @@ class Func(msgspec.Struct, frozen=True):
     """Its place in the file's funcs."""
     at: str = ""
     """``config.json:7:21  funcs[2].func_name``."""
+    inject: Rule | None = None
+    inject_at: str = ""
+    """As at, of its inject."""
+    overlay: bool = False
+    """From --inject: where another entry decides about a target, this one only adds its inject."""
     plain: bool = True
     """Where there is no such function, the name means system calls; False where --trace says fn:."""
 
@@ -96,6 +106,9 @@ class Call(msgspec.Struct, frozen=True):
     back_exit: str = ""
     caller: bool = False
     capture: tuple[tuple[str, str], ...] = ()
+    inject: Rule | None = None
+    inject_at: str = ""
+    overlay: bool = False
     index: int = 0
     """Its place in the file's syscalls."""
     at: str = ""
@@ -122,7 +135,9 @@ def func(document: Document, file: File, index: int) -> Func:
     kept: dict[str, Any] = {key: getattr(entry, key) for key in KEPT}
     glob = bool(entry.func_name) and not NAME.fullmatch(entry.func_name) and bool(GLOB.fullmatch(entry.func_name))
     least = _min_duration(document, entry, path)
-    return Func(name=entry.func_name, glob=glob, capture=capture, min_duration=least, index=index, at=at, **kept)
+    injected = _inject(document, entry, path)
+    return Func(name=entry.func_name, glob=glob, capture=capture, min_duration=least, index=index, at=at, **kept,
+                **injected)  # fmt: skip
 
 
 def syscall(document: Document, file: File, index: int) -> Call:
@@ -133,7 +148,17 @@ def syscall(document: Document, file: File, index: int) -> Call:
     kept: dict[str, Any] = {key: getattr(entry, key) for key in WISHES}
     at = document.where((*path, "syscall_id"))
     least = _min_duration(document, entry, path)
-    return Call(name=str(entry.syscall_id), capture=capture, min_duration=least, index=index, at=at, **kept)
+    injected = _inject(document, entry, path)
+    return Call(name=str(entry.syscall_id), capture=capture, min_duration=least, index=index, at=at, **kept,
+                **injected)  # fmt: skip
+
+
+def _inject(document: Document, entry: Target | Syscall, path: Path) -> dict[str, Any]:
+    """Return what Func and Call have of an inject."""
+    if isinstance(entry.inject, UnsetType):
+        return {}
+    where = (*path, "inject")
+    return {"inject": rule(document, entry.inject, where), "inject_at": document.where(where)}
 
 
 def require(grammar: re.Pattern[str], text: str, document: Document, path: Path, needed: str) -> None:

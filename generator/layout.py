@@ -21,7 +21,7 @@ FIRST_ARGS, CELL, HEADER = 36, 64, 8
 LOCALS = frozenset(
     {
         *("ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "argv", "envp_"),
-        *("regs", "stack", "made"),
+        *("regs", "stack", "made", "injected"),
     }
 )
 VALUE_ROLES = frozenset(
@@ -199,7 +199,7 @@ class _Builder:
         for c_name, name, param in zip(self.c_names, self.names, self.function.params, strict=True):
             lengths[name] = lengths[param.name] = c_name
         succeeded = success(self.fail, self.function.result)
-        self.c = Captures(lengths, succeeded, target.handled)
+        self.c = Captures(lengths, succeeded, own_result(target))
 
     def slot(self, name: str, c_type: str, size: int, value: str, copy: bool = False) -> int:
         offset = self.space.place(size)
@@ -308,6 +308,13 @@ class _Builder:
         return [*self.places, *([self.result_place] if self.result_place else [])]
 
 
+def own_result(target: TargetPlan) -> str:
+    """Return C that is true when a wrapper's result is the call's own, "" where it always is."""
+    given = ["handlers == NULL"] if target.handled else []
+    given += ["!(injected & WCI_INJECTED)"] if target.inject else []
+    return " && ".join(given)
+
+
 def optional_fields(builder: _Builder, words: Sequence[str]) -> None:
     """Add the optional words of a variadic wrapper (mode, arg...) as fields of their own."""
     for name in words:
@@ -330,10 +337,12 @@ def build(
         builder.varargs()
     address = "(uint64_t)(uintptr_t)__builtin_return_address(0)"
     caller = builder.slot("caller", "uint64_t", 8, address) if target.caller else 0
+    injected = builder.slot("injected", "uint8_t", 1, "(uint8_t)injected") if target.inject else 0
     noreturn = wrapper.wrapper == "noreturn" or "noreturn" in builder.function.attributes
     symbol = Symbol(
         wrapper.symbol, wrapper.target, wrapper.wrapper, library=wrapper.library, version=wrapper.version,
         origin=builder.function.origin, fields=builder.fields, result=result, cells=builder.space.cells, caller=caller,
+        injected=injected,
         variadic=builder.function.variadic, returns=not noreturn,
     )  # fmt: skip
     slots = sorted(builder.slots, key=lambda slot: slot.offset)

@@ -121,6 +121,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     back_enter: str = ""
     back_exit: str = ""
     caller: bool = False
+    inject: str = ""
+    """The declared fault or delay, in the words of wc-run's --inject."""
 
 
 class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -139,6 +141,8 @@ class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
     """Cells of the fixed part of a record."""
     caller: int = 0
     """Offset of the caller's address when the target asked for it, else 0."""
+    injected: int = 0
+    """Offset of the byte that tells what was injected (WCI_INJECTED, WCI_DELAYED), 0 in a target without inject."""
     variadic: bool = False
     returns: bool = True
     """False for functions that do not return, whatever their class is (err is a v-twin)."""

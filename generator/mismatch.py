@@ -45,7 +45,7 @@ def needed(struct: type[msgspec.Struct], node: dict[str, Any]) -> str:
         return f"{forms} ({node['description']})" if "description" in node else forms
     if "enum" in node:
         return " or ".join(f'"{choice}"' for choice in choices(node))
-    if node["type"] == "integer":
+    if node["type"] in ("integer", "number"):
         return _number(node)
     words = {"boolean": "true or false", "array": "a list [...]", "object": "an object {...}", "string": "a text"}
     phrase = words[node["type"]]
@@ -58,7 +58,7 @@ def choices(node: dict[str, Any]) -> list[str]:
 
 
 def _number(node: dict[str, Any]) -> str:
-    words = "a whole number"
+    words = "a whole number" if node["type"] == "integer" else "a number"
     if "minimum" in node and "maximum" in node:
         words += f" from {node['minimum']} to {node['maximum']}"
     return f"{words}, a multiple of {node['multipleOf']}" if "multipleOf" in node else words

@@ -140,6 +140,25 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A declared fault or delay. struct wc_rule says what each thread's counting means."""
+
+    error: int = 0
+    """errno to fail with; 0: none was asked for."""
+    value: int | None = None
+    """What to return; None: the function's failure value."""
+    delay_enter: int = 0
+    """Nanoseconds, before the call; delay_exit: behind it."""
+    delay_exit: int = 0
+    first: int = 1
+    last: int = (1 << 64) - 1
+    step: int = 1
+    chance: int = 1 << 53
+    """Of 2**53, for each call that first, last and step mean."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPlan:
     """One target with what the config asked of it. Index in Plan.targets is its id."""
 
@@ -160,6 +179,7 @@ class TargetPlan:
     caller: bool = False
     capture: tuple[tuple[str, str], ...] = ()
     """(parameter, length expression) pairs that override the table; "0" keeps nothing."""
+    inject: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .elf import Library
 from .engines import ONLY_TRACED, PROGRAM, Scene, why_traced
 from .errors import UserError, nearest
 from .headers import Headers
+from .inject import why_not
 from .libc_rules import INTERNAL
 from .manifest import Coverage, Names, WrapperClass
 from .model import Annotation, Function, Plan, Platform, TargetPlan, Traced, Wrapper
@@ -227,7 +228,24 @@ class _Planner:
             found.wrappers, found.refused = [], f"{found.why}: {ONLY_TRACED}"
         elif found.why:
             self._wrap(found, traced=True)
+        self._check_inject(found)
         return found
+
+    def _check_inject(self, found: _Found) -> None:
+        """Refuse a target at which its inject cannot be done. Of a named target: UserError."""
+        func = found.chosen.func
+        if func is None or func.inject is None:
+            return
+        own_first = sorted(found.wrappers, key=lambda wrapper: wrapper.symbol != func.name)
+        answers = ((w, why_not(func.inject, w, traced=bool(found.why))) for w in own_first)
+        wrapper, why = next(((w, why) for w, why in answers if why), (None, ""))
+        if wrapper is None:
+            return
+        if func.glob or func.set:
+            found.wrappers, found.refused = [], f"nothing can be injected: {why}"
+            return
+        named = f"{func.name} (as {wrapper.symbol})" if wrapper.symbol != func.name else func.name
+        raise UserError(f"nothing can be injected into {named}", func.inject_at, why)
 
     def _library(self, chosen: Chosen) -> str:
         exports = (self._aliases.exports.get(symbol) for symbol in sorted(chosen.symbols))
@@ -288,6 +306,7 @@ class _Planner:
             handled=bool(self._config.library_path),
             caller=func.caller,
             capture=self._capture(func, found.wrappers),
+            inject=func.inject,
         )
 
     def _capture(self, func: Func, wrappers: Sequence[Wrapper]) -> tuple[tuple[str, str], ...]:

@@ -13,12 +13,13 @@ import re
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from .duration import DURATION_TEXT
 
 UINT32_MOST = 0xFFFFFFFF
 STRING_LIMIT_MOST = 4096
+MOST_ERRNO = 4095
 CHUNK = 64 << 10
 """A ring grows by this much: WCI_CHUNK_CELLS cells."""
 RING_MOST = 1 << 30
@@ -28,12 +29,15 @@ SIZE_TEXT = "[0-9]+ ?([KMG]i?B?|B)?"
 
 LATER: dict[str, str] = {
     "when": "needs conditions in wrappers",
-    "inject": "needs actions in wrappers",
 }
 """Keys of a target that a later version reads, and what it needs for them."""
 
 Handler = Annotated[str, Meta(pattern=f"^({IDENTIFIER})?$", description="a function of library_path, a C identifier")]
 Record = Literal["exit", "entry", "both"]
+Word = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Count = Annotated[int, Meta(ge=1, le=UINT32_MOST)]
+Chance = Annotated[float, Meta(ge=0, le=1)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Clock = Literal["two", "one", "none"]
 Policy = Literal["block", "drop", "overwrite"]
 
@@ -49,6 +53,24 @@ class Capture(msgspec.Struct, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=0, le=STRING_LIMIT_MOST)] | str,
         _text('how many bytes: "return" (what the call returned), a number, or an expression over parameters'),
     ]
+
+
+class Inject(msgspec.Struct, forbid_unknown_fields=True, rename={"return_": "return"}):
+    """A declared fault or delay: what, and in which calls of each thread."""
+
+    errno: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_ERRNO)] | Annotated[str, Meta(pattern="^E[A-Z0-9]+$")] | UnsetType,
+        _text('the error to fail with, as "EIO" or 5: the call is not made and returns its failure value'),
+    ] = UNSET
+    return_: Annotated[Word | UnsetType, _text("what to return: the call is not made")] = UNSET
+    delay_us: Annotated[Count | UnsetType, _text("microseconds to wait before the call")] = UNSET
+    delay_exit_us: Annotated[Count | UnsetType, _text("microseconds to wait behind the call")] = UNSET
+    every: Annotated[Count | UnsetType, _text("in every Nth call of a thread, the Nth first")] = UNSET
+    first: Annotated[Count | UnsetType, _text("from a thread's Nth call on")] = UNSET
+    last: Annotated[Count | UnsetType, _text("up to its Nth call")] = UNSET
+    step: Annotated[Count | UnsetType, _text("in the first, and every Nth call behind it")] = UNSET
+    probability: Annotated[Chance | UnsetType, _text("in each of those with this chance")] = UNSET
+    seed: Annotated[Seed | UnsetType, _text("of the chance: the same seed means the same calls")] = UNSET
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,6 +96,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     min_duration: Annotated[
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
     ] = "0"
+    inject: Annotated[Inject | UnsetType, _text("a fault or a delay in some of its calls")] = UNSET
 
 
 class Syscall(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +120,7 @@ class Syscall(msgspec.Struct, forbid_unknown_fields=True):
     min_duration: Annotated[
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
     ] = "0"
+    inject: Annotated[Inject | UnsetType, _text("a fault or a delay in some of its calls")] = UNSET
     preload: bool = True
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from .aliases import Aliases, bare, variant_base
 from .config import Config, Func
 from .libc_rules import FAMILY_SETS, INTERNAL, MALLOC_FAMILY, NOT_STRING, REFUSED, STRING_STEMS
@@ -101,15 +103,20 @@ class _Selector:
 
     def run(self) -> Selection:
         funcs = self._config.funcs
-        named = [(i, f) for i, f in enumerate(funcs) if f.name and not f.glob]
+        plain = [(i, f) for i, f in enumerate(funcs) if not f.overlay]
+        named = [(i, f) for i, f in plain if f.name and not f.glob]
         named.sort(key=lambda entry: entry[1].cplusplus and "(" not in entry[1].name)  # one overload before all of them
         for index, func in named:
             self._answers[index] = self._name(func)
         self._claim_groups()
         exact = frozenset(self._targets)
-        wide = [(i, f) for i, f in enumerate(funcs) if f.set] + [(i, f) for i, f in enumerate(funcs) if f.glob]
+        wide = [(i, f) for i, f in plain if f.set] + [(i, f) for i, f in plain if f.glob]
         for index, func in wide:
             self._answers[index] = self._wide(func, exact)
+        self._claim_groups()
+        for index, func in enumerate(funcs):
+            if func.overlay:
+                self._answers[index] = self._laid_over(func)
         self._claim_groups()
         self._add_internal()
         return Selection(self._targets, tuple(answer for _, answer in sorted(self._answers.items())))
@@ -162,6 +169,8 @@ class _Selector:
             name = self._aliases.canonical(match)
             if self._owner.get(name) in exact or (family_stem(name) and not family_stem(match)):
                 name = match
+            if func.overlay:
+                name = self._owner.get(match, name)
             targets.append(self._add(name, func).name)
             self._take(self._targets[name], match)
         rest = [m for m in left_out if self._owner.get(m) not in exact]
@@ -177,11 +186,22 @@ class _Selector:
             return f"the sets are {', '.join(sorted(self._sets))}"
         return [n for n in self._sets[func.set] if n in exports]
 
+    # --- what --inject adds ------------------------------------------------------------------------------------------
+
+    def _laid_over(self, func: Func) -> Answer:
+        """Add the inject of *func* to the targets that it means; those that are none yet become such."""
+        owner = self._owner.get(func.name)
+        if owner is not None:
+            return Answer(func, targets=(self._add(owner, func).name,))
+        return self._wide(func, ()) if func.set or func.glob else self._name(func)
+
     # --- who owns what -----------------------------------------------------------------------------------------------
 
     def _add(self, name: str, func: Func) -> Chosen:
         """Make *func* the entry that decides about the target *name*: the last to do so wins."""
         chosen = self._targets.setdefault(name, Chosen(name, func))
+        if func.overlay and chosen.func is not None:
+            func = replace(chosen.func, inject=func.inject, inject_at=func.inject_at)
         chosen.func = func
         return chosen
 

@@ -17,17 +17,19 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from .classes import FORWARDS, replaces_program
+from .inject import FORM as RULE
+from .inject import given
 from .keep import Keep
 from .layout import REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 
-HEAD = struct.Struct("<QIIQ12I")
+HEAD = struct.Struct("<QIIQ14I")
 TARGET = struct.Struct("<IIIBB2x")
-SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBQ")
+SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHH4xQ")
 ARGUMENT = struct.Struct("<HHBBBBBBBBIII")
 STEP = struct.Struct("<BBHI")
-MAGIC, VERSION = 0x31304E414C504357, 1
+MAGIC, VERSION = 0x31304E414C504357, 2
 MOST_ARGUMENTS, MOST_BLOBS = 16, 8
 """WCT_MOST_ARGUMENTS and WCT_MOST_BLOBS of runtime/tracer/wct.h."""
 MOST_PLACE = 240
@@ -239,6 +241,7 @@ class _Packer:
         self.programs: dict[tuple[Step, ...], int] = {(): 0}
         self.steps = bytearray(STEP.pack(0, 0, 0, 0))
         self.arguments = bytearray()
+        self.injects: dict[bytes, int] = {}
 
     def text(self, text: str) -> int:
         if text not in self.texts:
@@ -263,13 +266,21 @@ class _Packer:
         first = len(self.plan.wrappers)
         symbols = b"".join(self.symbol(first + i, one, layout) for i, (one, layout) in enumerate(traced))
         library, shim_at = self.text(self.plan.handlers), self.text(shim)
-        tables = (targets, symbols, bytes(self.arguments), bytes(self.steps), bytes(self.text_bytes))
-        sizes = (TARGET.size, SYMBOL.size, ARGUMENT.size, STEP.size, 1)
+        rules, texts = b"".join(self.injects), bytes(self.text_bytes)
+        tables = (targets, symbols, bytes(self.arguments), bytes(self.steps), rules, texts)
+        sizes = (TARGET.size, SYMBOL.size, ARGUMENT.size, STEP.size, RULE.size, 1)
         at, counts = HEAD.size, []
         for table, size in zip(tables, sizes, strict=True):
             counts += [len(table) // size, at]
             at += len(table)
         return HEAD.pack(MAGIC, VERSION, at, manifest, *counts, library, shim_at) + b"".join(tables)
+
+    def inject(self, one: _Arguments) -> int:
+        """Return 1 + the number of a symbol's rule, 0 without one."""
+        if one.target.inject is None:
+            return 0
+        found = given(one.target.inject, one.traced.wrapper, syscall=one.traced.number >= 0)
+        return self.injects.setdefault(RULE.pack(*found.members), len(self.injects)) + 1
 
     def symbol(self, id: int, traced: Traced, layout: Layout) -> bytes:
         wrapper = traced.wrapper
@@ -281,7 +292,8 @@ class _Packer:
             self.text(traced.elf_name or wrapper.symbol), self.text(traced.library), traced.number, first, id,
             wrapper.target, layout.cells, layout.symbol.caller, count, _flags(one), result, size,
             layout.symbol.result.offset, FAILS.get(layout.symbol.result.fail, 0),
-            max(len(one.function.params) - 1, 0) if _format(wrapper) else 0, traced.address,
+            max(len(one.function.params) - 1, 0) if _format(wrapper) else 0,
+            layout.symbol.injected, self.inject(one), traced.address,
         )  # fmt: skip
 
     def add_arguments(self, one: _Arguments) -> int:

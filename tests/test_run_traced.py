@@ -551,7 +551,7 @@ def session(shim: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def empty_plan(tmp_path: Path) -> str:
     path = tmp_path / "plan"
-    path.write_bytes(tracers._HEAD.pack(*[0] * 16))
+    path.write_bytes(tracers._HEAD.pack(*[0] * 18))
     return str(path)
 
 

@@ -118,6 +118,8 @@ class Symbol(NamedTuple):
     result_at: int
     fail: int
     format: int
+    injected: int
+    inject: int
     address: int
 
 
@@ -144,9 +146,9 @@ class Packed:
         self.data = data
         head = tracer_plan.HEAD.unpack_from(data)
         self.size, self.manifest = head[2:4]
-        counts = head[4:14]
-        self.texts = data[counts[9] : counts[9] + counts[8]]
-        self.library, self.shim = self.text(head[14]), self.text(head[15])
+        counts = head[4:16]
+        self.texts = data[counts[11] : counts[11] + counts[10]]
+        self.library, self.shim = self.text(head[16]), self.text(head[17])
         self.targets = self.table(tracer_plan.TARGET, counts[0], counts[1])
         self.symbols = [
             Symbol(self.text(row[0]), self.text(row[1]), *row[2:])
@@ -154,6 +156,7 @@ class Packed:
         ]
         self.arguments = [Argument(*row) for row in self.table(tracer_plan.ARGUMENT, counts[4], counts[5])]
         self.steps = self.table(tracer_plan.STEP, counts[6], counts[7])
+        self.injects = self.table(tracer_plan.RULE, counts[8], counts[9])
 
     def text(self, at: int) -> str:
         return self.texts[at : self.texts.index(b"\0", at)].decode()

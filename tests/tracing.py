@@ -65,15 +65,15 @@ def plan_of(names: Sequence[str], functions: Sequence[str]) -> bytes:
     symbols, arguments = b"", b""
     for i, ((name, number, library), place) in enumerate(zip(every, places, strict=True)):
         flags = NORETURN * (name in ENDLESS) | EXECS * (name in EXECUTING)
-        symbols += SYMBOL.pack(place, library, number, 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0)
+        symbols += SYMBOL.pack(place, library, number, 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0, 0, 0)
         for word, offset in enumerate(OFFSETS):
             arguments += ARGUMENT.pack(offset, 0, 2, 8, 0, word, 1, 0, 0, 0, 0, 0, 0)
-    parts, at, places_of = [targets, symbols, arguments, STEP.pack(0, 0, 0, 0), text], HEAD.size, []
+    parts, at, places_of = [targets, symbols, arguments, STEP.pack(0, 0, 0, 0), b"", text], HEAD.size, []
     for part in parts:
         places_of.append(at)
         at += len(part) + -len(part) % 8
     body = b"".join(part + bytes(-len(part) % 8) for part in parts)
-    counts = len(every), len(every), 6 * len(every), 1, len(text)
+    counts = len(every), len(every), 6 * len(every), 1, 0, len(text)
     placed = [number for pair in zip(counts, places_of, strict=True) for number in pair]
     return HEAD.pack(MAGIC, VERSION, at, HASH, *placed, 0, 0) + body
 

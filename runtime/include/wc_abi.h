@@ -84,6 +84,10 @@ struct wci_first {
 
 #define WCI_NO_DURATION UINT64_MAX
 
+/* The byte of a record at the manifest's Symbol.injected: what the target's inject did in this call. */
+#define WCI_INJECTED 1u /* its result is the rule's: the call was not made */
+#define WCI_DELAYED 2u
+
 struct wci_cell {
         struct wci_cell_header header;
         uint8_t payload[WCI_CONT_PAYLOAD];
@@ -154,7 +158,8 @@ struct wci_count {
         uint64_t lost;
         uint64_t returned;   /* recorded (counted just behind the commit) or lost: see consumer/accounting.py for the rest */
         uint64_t phase;      /* calls of the present owner, for frequency; not part of the identity */
-        uint64_t generation; /* of the control word that this ring acted on last; 0 at the start, as the words' own */
+        uint32_t generation; /* of the control word that this ring acted on last; 0 at the start, as the words' own */
+        uint32_t offered;    /* calls of the present owner that came to the target's inject rule; not part of the identity */
 };
 
 /* One call that the ring's owner is inside of. Advisory: nothing's safety depends on it. */

@@ -11,6 +11,7 @@
  *   struct wct_symbol[symbols]      those of the manifest whose engine is ptrace, sorted by id
  *   struct wct_argument[arguments]  a symbol's arguments stand together, in declaration order
  *   struct wct_step[steps]          programs of lengths and conditions; each ends with WCT_END; program 0 is only an END
+ *   struct wc_rule[injects]         declared faults and delays (wc_inject.h)
  *   char texts[texts_size]          NUL-terminated; offset 0 is ""
  *
  * ABSENT ON PURPOSE: pointers, bit fields, addresses of the program (the tracer looks names up where they are mapped).
@@ -20,8 +21,10 @@
 
 #include <stdint.h>
 
+#include "wc_inject.h"
+
 #define WCT_PLAN_MAGIC 0x31304e414c504357ull /* "WCPLAN01" */
-#define WCT_PLAN_VERSION 1u
+#define WCT_PLAN_VERSION 2u
 
 struct wct_plan_head {
         uint64_t magic;
@@ -32,6 +35,7 @@ struct wct_plan_head {
         uint32_t symbols, symbols_at;
         uint32_t arguments, arguments_at;
         uint32_t steps, steps_at;
+        uint32_t injects, injects_at;
         uint32_t texts_size, texts_at;
         uint32_t library; /* text: path of the handler library, "" without one */
         uint32_t shim;    /* text: soname-like last part of the shim's name in LD_PRELOAD, "" when the run has no shim */
@@ -95,6 +99,9 @@ struct wct_symbol {
         uint16_t result_at; /* WCT_LONG_DOUBLE, STRUCT, COMPLEX: offset in the record */
         uint8_t fail;      /* enum wct_fail; a system call fails by -4095..-1 whatever this says */
         uint8_t format;    /* ordinal of the format argument when PRINTF or SCANF */
+        uint16_t injected; /* offset of the byte that tells what was injected, 0: not kept */
+        uint16_t inject;   /* 1 + index of its rule, 0: none */
+        uint32_t spare;
         uint64_t address;  /* functions with library ".": value of the symbol in the file (not yet relocated), 0: by name */
 };
 
@@ -147,9 +154,9 @@ struct wct_step {
         uint32_t value;
 };
 
-_Static_assert(sizeof(struct wct_plan_head) == 72, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_plan_head) == 80, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_target) == 16, "generator/tracer_plan.py packs it");
-_Static_assert(sizeof(struct wct_symbol) == 40, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_symbol) == 48, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_argument) == 24, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_step) == 8, "generator/tracer_plan.py packs it");
 

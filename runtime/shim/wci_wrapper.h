@@ -10,6 +10,7 @@
 #include "wci_shim.h"
 #include "wci_handler.h"
 #include "wci_hooks.h"
+#include "wci_inject.h"
 
 #include <errno.h>
 

@@ -17,6 +17,7 @@
  *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_site.c, wct_return.c  functions entered, and left
  *   wct_errno.c, wct_go.c  where errno is; stacks that move           wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
  *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
+ *   wct_fault.c     declared faults and delays                        wct_pause.c     tracees that wait without holding us up
  *
  * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will
  * tell. T2: nothing blocks but waitpid and a full ring (block policy, bounded by block_ms). T3: what a tracee's memory
@@ -73,6 +74,7 @@ struct wct_plan {
         const struct wct_symbol *symbols;
         const struct wct_argument *arguments;
         const struct wct_step *steps;
+        const struct wc_rule *injects;
         const char *texts;
         bool has_syscalls, has_functions;
 };
@@ -131,6 +133,7 @@ struct wct_call {
         bool waiting;   /* a system call that ended with ERESTART*: it may go on */
         uint64_t frame; /* of a waiting one: the sp at which the signal handler that came upon it will make its rt_sigreturn; 0: none */
         bool skipped;   /* by a handler or an action: `result` instead of the real one */
+        uint8_t injected; /* WCI_INJECTED, WCI_DELAYED: what its target's inject did */
         bool shown;     /* record "both" or noreturn: its ENTER record is written */
         bool limited;   /* its target's limits are still to be asked */
         bool hidden;    /* they were against it: counted as filtered */
@@ -165,6 +168,8 @@ struct wct_tracee {
         bool affinity;     /* inside a call that asks for its processors */
         bool held;         /* stopped until wct_unhold, or wct_detach_all, is through */
         bool group_stop;   /* stopped with its whole process by a signal */
+        uint64_t paused;   /* stopped until then (CLOCK_MONOTONIC, ns): wct_pause.c; 0: it is not */
+        bool pause_passes; /* then the instruction under a breakpoint is due */
         int first_status;  /* a child that stopped before its parent's event */
 };
 
@@ -243,6 +248,8 @@ void wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, cons
  * from the registers as they are now. The ENTER record of a symbol that has a handler is written here, not in wct_call_enter.
  */
 void wct_call_changed(struct wct_call *call, const struct wct_site *site);
+/* Behind its target's inject, made or skipped: what is written before a call is written here where there is such. */
+void wct_call_goes_on(struct wct_call *call, const struct wct_site *site);
 /* It is back: take the time. The first thing at an exit, before handlers; wct_call_exit does it where nobody has. */
 void wct_call_returned(struct wct_call *call);
 /* Capture, write the CALL record. */
@@ -264,6 +271,7 @@ void wct_space_release(struct wct_space *space);
 void wct_space_scrub(struct wct_space *space, struct wct_tracee *tracee);
 /* SIGTRAP: true if it was a breakpoint of ours: everything is done, the tracee can be resumed. */
 bool wct_break_hit(struct wct_tracee *tracee);
+void wct_break_go_on(struct wct_tracee *tracee); /* its pause is over: what is under its breakpoint is due */
 /* A tracee that is to be let go: bring its ip out of a slot, or back in front of a breakpoint that it just hit. */
 void wct_break_leave(struct wct_tracee *tracee);
 void wct_break_forget(struct wct_tracee *tracee); /* it has ended, or exec'd */
@@ -273,6 +281,20 @@ bool wct_ip_is_hidden(struct wct_tracee *tracee, uint64_t ip); /* inside the shi
 
 bool wct_inject_syscall(struct wct_tracee *tracee, long number, const uint64_t args[6], int64_t *result);
 bool wct_inject_call(struct wct_tracee *tracee, uint64_t function, uint64_t *result); /* no arguments: an IFUNC resolver */
+
+/* --- declared faults and delays (wct_fault.c, wct_pause.c) --------------------------------------------------------------- */
+
+/*
+ * A recorded call comes to its target's inject, behind its handler, which did not skip it. True: it is skipped now, and its
+ * result stands where a handler's would. Delays are wct_pause.
+ */
+bool wct_fault_enter(struct wct_tracee *tracee, struct wct_call *call);
+void wct_fault_exit(struct wct_tracee *tracee, const struct wct_call *call); /* its record is written */
+/* The next wct_resume lets this tracee stand still for so long; all others go on. */
+void wct_pause(struct wct_tracee *tracee, uint64_t ns);
+/* Let those run whose time has come, and see to it that a waitpid ends when the next one's does. */
+void wct_pauses_end(void);
+void wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error); /* wct_handler.c */
 
 /* --- handlers and placement (wct_handler.c, wct_pin.c) ------------------------------------------------------------------ */
 

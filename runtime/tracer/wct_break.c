@@ -320,9 +320,22 @@ wct_break_hit(struct wct_tracee *tracee)
                 wct_regs_touch(tracee);
                 return false;
         }
-        if (one->planted)
+        if (one->planted && tracee->paused != 0)
+                tracee->pause_passes = true;
+        else if (one->planted)
                 wct_break_pass(tracee, one);
         return true;
+}
+
+void
+wct_break_go_on(struct wct_tracee *tracee)
+{
+        const struct user_regs_struct *regs = wct_regs(tracee);
+        const struct wct_space *space = tracee->process != NULL ? tracee->process->space : NULL;
+        struct wct_break *one = regs != NULL && space != NULL ? wct_break_find(space, regs->rip) : NULL;
+        tracee->pause_passes = false;
+        if (one != NULL && one->size != 0 && one->planted)
+                wct_break_pass(tracee, one);
 }
 
 /* --- letting go ------------------------------------------------------------------------------------------------------- */

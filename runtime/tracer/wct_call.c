@@ -149,6 +149,8 @@ record_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site
         if (captures)
                 wct_captures_store(symbol, call->kept, later, bytes);
         caller_store(call, bytes);
+        if (symbol->injected != 0)
+                bytes[symbol->injected] = call->injected;
         if (returned)
                 wct_result_store(symbol, site, bytes);
         wct_ring_commit(&record);
@@ -252,7 +254,8 @@ static bool
 is_over(struct wct_call *call, struct wci_count *count, uint64_t word)
 {
         call->limited = (word & WCI_WORD_LIMITED) != 0;
-        if (!call->limited || wct_has_handler(call->symbol) || wct_session.limits[call->symbol->target].shortest != 0)
+        const bool acts = wct_has_handler(call->symbol) || call->symbol->inject != 0;
+        if (!call->limited || acts || wct_session.limits[call->symbol->target].shortest != 0)
                 return false;
         call->limited = false;
         if (wcl_let_through(&wct_session.limits[call->symbol->target], wct_clock()))
@@ -299,6 +302,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         call->sp = site->sp;
         call->back = site->back;
         call->duration = 0;
+        call->injected = 0;
         call->recorded = call->waiting = call->skipped = call->shown = call->limited = call->hidden = false;
         call->kept = NULL;
         const uint64_t word = word_of(symbol);
@@ -320,7 +324,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
                 ring->depth = call->place;
                 return;
         }
-        const bool handled = wct_has_handler(symbol);
+        const bool handled = wct_has_handler(symbol) || symbol->inject != 0; /* or what comes of it is not known yet */
         call->recorded = handled || !enters_only(symbol);
         if (handled)
                 return;
@@ -337,7 +341,15 @@ wct_call_changed(struct wct_call *call, const struct wct_site *site)
         if (!call->recorded || call->shown || !wct_ring_is_live(site->tracee))
                 return;
         begin(call, site->tracee->ring, site);
-        before_write(call, site->tracee->ring, site);
+        if (call->symbol->inject == 0)
+                before_write(call, site->tracee->ring, site);
+}
+
+void
+wct_call_goes_on(struct wct_call *call, const struct wct_site *site)
+{
+        if (call->recorded && !call->shown && wct_ring_is_live(site->tracee))
+                before_write(call, site->tracee->ring, site);
 }
 
 /* --- exit --------------------------------------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ choose(struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint
         return NULL;
 }
 
-/* The function is not run: its caller finds the handler's result. */
+/* The function is not run: its caller finds the handler's result, or the rule's. */
 static void
 skip(struct wct_tracee *tracee, struct wct_call *call)
 {
@@ -128,6 +128,11 @@ enter(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t sp, u
         }
         if (wct_has_handler(symbol) && !handle(tracee, call, &site))
                 return false;
+        call = &tracee->calls[tracee->depth - 1];
+        if (wct_fault_enter(tracee, call)) {
+                skip(tracee, call);
+                return false;
+        }
         if ((symbol->flags & WCT_NORETURN) || !wct_return_await(tracee, sp, back)) {
                 wct_call_drop(&tracee->calls[tracee->depth - 1], tracee);
                 wct_call_pop(tracee);

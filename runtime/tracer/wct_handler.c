@@ -99,8 +99,8 @@ flush_output(void)
 }
 
 /* A result that a handler puts in the call's place comes with its errno. System calls have theirs in the result. */
-static void
-give_errno(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error)
+void
+wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error)
 {
         if (symbol->number >= 0 || error == 0)
                 return;
@@ -117,7 +117,7 @@ run(struct wct_handler *handler, struct wct_view *view, struct wct_tracee *trace
         flush_output();
         if (!came_back || !wct_view_apply(view, tracee, symbol))
                 return false;
-        give_errno(tracee, symbol, error);
+        wct_errno_give(tracee, symbol, error);
         return true;
 }
 

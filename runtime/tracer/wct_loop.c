@@ -99,6 +99,7 @@ wct_next_event(struct wct_event *event)
         for (;;) {
                 if (!wct_commands(wct_tracees() == 0))
                         return false;
+                wct_pauses_end();
                 if (queue_take(event))
                         return true;
                 if (taken++ >= DRAIN && wct_tracees() > 1) {
@@ -151,6 +152,16 @@ request_for(const struct wct_tracee *tracee)
         return PTRACE_CONT;
 }
 
+/* Until its pause is over. What the tracee is given stands in its registers already, should it be let go meanwhile. */
+static void
+stand_still(struct wct_tracee *tracee)
+{
+        wct_regs_flush(tracee);
+        tracee->state = WCT_STOPPED;
+        if (current.tid == tracee->tid)
+                current.tid = 0;
+}
+
 void
 wct_resume(struct wct_tracee *tracee)
 {
@@ -159,6 +170,12 @@ wct_resume(struct wct_tracee *tracee)
                 tracee->held = true;
                 return;
         }
+        if (tracee->paused != 0 && !wct_session.over) {
+                stand_still(tracee);
+                return;
+        }
+        if (tracee->pause_passes)
+                wct_break_go_on(tracee);
         const int signal = tracee->signal, request = request_for(tracee);
         wct_regs_flush(tracee);
         wct_regs_forget(tracee);
@@ -275,6 +292,8 @@ static void
 interrupt(struct wct_tracee *tracee, void *context)
 {
         (void)context;
+        if (tracee->paused != 0 && tracee->state == WCT_STOPPED)
+                tracee->held = true;
         if (tracee->process != NULL && tracee->state != WCT_STOPPED)
                 ptrace(PTRACE_INTERRUPT, tracee->tid, 0, 0);
 }

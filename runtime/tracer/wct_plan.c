@@ -75,6 +75,7 @@ head_refuse(const struct wct_plan_head *head, size_t size)
             !part_is_inside(head, head->symbols_at, head->symbols, sizeof(struct wct_symbol)) ||
             !part_is_inside(head, head->arguments_at, head->arguments, sizeof(struct wct_argument)) ||
             !part_is_inside(head, head->steps_at, head->steps, sizeof(struct wct_step)) ||
+            !part_is_inside(head, head->injects_at, head->injects, sizeof(struct wc_rule)) ||
             !part_is_inside(head, head->texts_at, head->texts_size, 1))
                 return "a part of it lies outside of the file";
         if (head->targets > UINT16_MAX || head->symbols >= WCI_SYMBOL_NONE || head->steps == 0)
@@ -191,6 +192,8 @@ symbol_refuse(const struct wct_symbol *symbol)
                 return "a symbol has no sensible size or number";
         if (symbol->caller != 0 && !place_is_sound(symbol, symbol->caller, 8))
                 return "a symbol's caller lies outside of its record";
+        if (symbol->inject > head->injects || (symbol->injected != 0 && !place_is_sound(symbol, symbol->injected, 1)))
+                return "what is injected into a symbol is none";
         return result_is_sound(symbol) ? arguments_refuse(symbol) : "a symbol's result is none";
 }
 
@@ -208,6 +211,10 @@ contents_refuse(void)
                 if (!is_text(target->name) || !is_text(target->back_enter) || !is_text(target->back_exit) ||
                     target->record > WCT_RECORD_BOTH || target->clocks > WCT_CLOCK_NONE)
                         return "a target of it is none";
+        }
+        for (uint32_t i = 0; i < head->injects; i++) {
+                if (wct_plan.injects[i].step == 0)
+                        return "a rule of it is none";
         }
         for (uint32_t i = 0; i < head->symbols; i++) {
                 const char *why = symbol_refuse(&wct_plan.symbols[i]);
@@ -304,6 +311,7 @@ wct_plan_open(const char *path)
                                              .symbols = (const void *)(bytes + head->symbols_at),
                                              .arguments = (const void *)(bytes + head->arguments_at),
                                              .steps = (const void *)(bytes + head->steps_at),
+                                             .injects = (const void *)(bytes + head->injects_at),
                                              .texts = bytes + head->texts_at};
                 why = contents_refuse();
         }

@@ -188,6 +188,7 @@ wct_return_innermost(struct wct_tracee *tracee)
                                               .result = (int64_t)regs->rax};
                 site.error = error_of(call->symbol, &site);
                 wct_call_exit(call, &site);
+                wct_fault_exit(tracee, call);
         }
         wct_call_pop(tracee);
 }

@@ -332,7 +332,7 @@ ring_settle(struct wci_ring *ring, const struct wct_tracee *tracee, uint32_t rea
         claim->pid = pid;
         claim->tid = tid;
         for (uint32_t i = 0; i < session.targets && ring->claims != 0; i++)
-                wct_ring_count(ring, i)->phase = 0;
+                wct_ring_count(ring, i)->phase = wct_ring_count(ring, i)->offered = 0;
         ring->depth = 0;
         ring->record_pid = pid;
         __atomic_store_n((uint64_t *)(void *)&ring->owner_pid, (uint64_t)tid << 32 | pid, __ATOMIC_RELEASE);

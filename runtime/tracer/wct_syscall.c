@@ -163,6 +163,9 @@ begin(struct wct_tracee *tracee, const struct wct_symbol *symbol, const struct e
         }
         if (wct_has_handler(symbol))
                 handle_entry(tracee);
+        call = innermost(tracee);
+        if (!call->skipped)
+                wct_fault_enter(tracee, call);
         tracee->exit_wanted = true;
 }
 
@@ -248,6 +251,7 @@ wct_syscall_finish(struct wct_tracee *tracee, int64_t result)
         site.result = result;
         site.error = result < 0 && result >= -4095 ? (int)-result : 0;
         wct_call_exit(call, &site);
+        wct_fault_exit(tracee, call);
         wct_call_pop(tracee);
         tracee->exit_wanted = false;
 }
