@@ -59,8 +59,8 @@ __all__ = [
     "CELL_SIZE", "CHUNK_CELLS", "CLAIM", "CLAIMS", "CLOCK_MONOTONIC", "CLOCK_TSC", "CONTINUATION", "CONTROL_SEEN",
     "CONT_PAYLOAD", "COUNT", "DELAYED", "DROP", "ENTER", "EXEC", "EXECUTED", "FILLER", "FIRST_ARGS", "IDENTITY",
     "INFLIGHT", "INJECTED", "INSIDE", "LOSSES", "LOSS_NAMES", "LOST", "NOTHING", "NO_DURATION", "OVERWRITE", "PROCESS",
-    "PROCESS_EXEC", "PROCESS_FORK", "PROCESS_VFORK", "RECORD_CELLS", "RING", "SEEN", "SEGMENT", "SYMBOL_NONE", "THREAD", "Cells",
-    "bytes_of", "dtype_of", "identity_of",
+    "PROCESS_EXEC", "PROCESS_FORK", "PROCESS_VFORK", "RECORD_CELLS", "RING", "SEEN", "SEGMENT", "SYMBOL_NONE", "THREAD",
+    "Cells", "bytes_of", "dtype_of", "identity_of",
 ]  # fmt: skip
 
 Cells = npt.NDArray[Any]

@@ -90,9 +90,9 @@ class Session(_Calls):
     """A program under a shim, a tracer or both, or running processes that a tracer attaches to.
 
     One of *trace* (names, globs, %sets), *config* (a path, or what the file would hold as a dict) and *shim* (a path)
-    says what to intercept. *engine* as wc-run's --engine. *attach*: a pid or several, in place of a program; the
-    session ends when they have ended, or with ``detach()``. Other keywords go to subprocess.Popen: stdin, stdout, env,
-    cwd... Raises UserError where wc-run would refuse.
+    says what to intercept. *inject*: as wc-run's --inject, one or several. *engine* as wc-run's --engine. *attach*: a
+    pid or several, in place of a program; the session ends when they have ended, or with ``detach()``. Other keywords
+    go to subprocess.Popen: stdin, stdout, env, cwd... Raises UserError where wc-run would refuse.
     """
 
     def __init__(
@@ -107,10 +107,12 @@ class Session(_Calls):
         on_full: Literal["block", "drop", "overwrite"] | None = None,
         string_limit: int | None = None,
         follow: Literal["none", "default", "all"] = "default",
+        inject: str | Iterable[str] = (),
         **popen: Any,
     ) -> None:
         given = Options()
         given.on_full, given.string_limit, given.follow, given.no_pin = on_full, string_limit, follow, not pin
+        given.inject = [inject] if isinstance(inject, str) else [*inject]
         given.attach = [attach] if isinstance(attach, int) else [*attach]
         if bool(program) == bool(given.attach):
             raise TypeError("either a program to run, or attach=PID")
@@ -121,11 +123,12 @@ class Session(_Calls):
         """The final account, once the program has ended and everything was read."""
         environment = {os.fsencode(k): os.fsencode(v) for k, v in (popen.pop("env", None) or os.environ).items()}
         if given.attach:
-            made = _made(trace, config, shim, Wanted(attached.program_of(given.attach), "ptrace"))
+            made = _made(trace, config, shim, Wanted(attached.program_of(given.attach), "ptrace", injects=given.inject))
         else:
             found = launch.resolve(program[0], environment)
             chosen = engines.choose(engine, shim is not None, program[0], found)
-            wanted = Wanted(os.fsdecode(found.image), chosen, follow == "all" and chosen == "auto")
+            fallback = follow == "all" and chosen == "auto"
+            wanted = Wanted(os.fsdecode(found.image), chosen, fallback, injects=given.inject)
             made = _made(trace, config, shim, wanted)
         self._told = False
         self._control: Control | None = None
@@ -262,8 +265,11 @@ def _made(
     shim: str | os.PathLike[str] | None,
     wanted: Wanted,
 ) -> Made:
-    if sum(what is not None for what in (trace, config, shim)) != 1:
-        raise TypeError("one of trace, config and shim says what to intercept")
+    given = sum(what is not None for what in (trace, config, shim))
+    if given > 1 or (given == 0 and not wanted.injects) or (shim is not None and wanted.injects):
+        raise TypeError("one of trace, config and shim says what to intercept; inject adds to the first two, or is all")
+    if given == 0:
+        config = {}
     if shim is not None:
         return Made(os.path.abspath(shim), "", "")
     if trace is not None:

@@ -45,14 +45,19 @@ class Wish:
 
 class Wanted:
     """What the generator is asked for: a *program* (an ELF file; "": any), an engine, whether the tracer is to stand
-    in where the shim does not get (*fallback*), and what Python handlers ask for."""
+    in where the shim does not get (*fallback*), what Python handlers ask for, and what --inject adds."""
 
-    __slots__ = ("engine", "fallback", "program", "wishes")
+    __slots__ = ("engine", "fallback", "injects", "program", "wishes")
 
     def __init__(
-        self, program: str, engine: Engine = "preload", fallback: bool = False, wishes: Sequence[Wish] = ()
+        self,
+        program: str,
+        engine: Engine = "preload",
+        fallback: bool = False,
+        wishes: Sequence[Wish] = (),
+        injects: Sequence[str] = (),
     ) -> None:
-        self.program, self.engine, self.fallback, self.wishes = program, engine, fallback, wishes
+        self.program, self.engine, self.fallback, self.wishes, self.injects = program, engine, fallback, wishes, injects
 
     def build(self, config: Config) -> Made:
         """Ask the generator. Raises UserError."""
@@ -61,6 +66,10 @@ class Wanted:
         from wc_intercept.generator.build import build
 
         program = Path(self.program) if self.program else None
+        if self.injects:
+            from .injected import with_injects
+
+            config = with_injects(config, self.injects, self.engine)
         if self.wishes:
             config = wished(config, self.wishes, self.engine)
         found = build(config, program, engine=self.engine, fallback=self.fallback)
@@ -113,7 +122,7 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
 
 
 def made_for_wishes(wanted: Wanted) -> Made:
-    """Return what is made for Python handlers where nothing else says what to intercept."""
+    """Return what is made for Python handlers and --inject where nothing else says what to intercept."""
     note = Note(wanted, "wishes")
     found = note.made()
     if found is None:
@@ -228,7 +237,9 @@ class Note:
         self.wanted = wanted
         variables = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
         wishes = [(wish.name, wish.way, wish.at) for wish in wanted.wishes]
-        self.question = repr((*words, wanted.program, wanted.engine, wanted.fallback, *wishes, *variables))
+        injects = [f"--inject {text}" for text in wanted.injects]
+        asked = (wanted.program, wanted.engine, wanted.fallback, *wishes, *injects)
+        self.question = repr((*words, *asked, *variables))
         folder = _cache()
         self.path = os.path.join(folder, NOTES, _checksum(self.question)) if folder else None
 

@@ -293,7 +293,8 @@ class _Run:
             program = os.fsdecode(resolve(self.given.program[0], dict(os.environb)).image)
         alone = not os.path.lexists(self.session.shim_link)
         engine: Engine = "ptrace" if alone else "auto" if self.tracer else "preload"
-        return Reload(self.given.config or "", program, engine, self.session.path, self.drain.manifest)
+        return Reload(self.given.config or "", program, engine, self.session.path, self.drain.manifest,
+                      self.given.inject)  # fmt: skip
 
     def _repeat_warnings(self) -> None:
         """Say what the runtime cannot say itself: the program's standard error is not ours."""

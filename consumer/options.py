@@ -28,7 +28,8 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--preload",), "preload", "FILE", "a shim that wc-gen built"),
     (("-c", "--config"), "config", "FILE", "intercept what this config says (shims are cached by content)"),
     (("--trace",), "trace", "LIST", "no config: names, globs and %sets, as in open,read,%memory,fn:dup,sys:dup"),
-    (("-e",), "e", "PROG", "the program to run; -e trace=LIST is --trace LIST"),
+    (("--inject",), "inject", "LIST:WHAT*", "faults and delays, as in open:error=ENOENT:when=3+ (may be repeated)"),
+    (("-e",), "e", "PROG", "the program to run; -e trace=... and -e inject=... are those options"),
     (("--handlers",), "handlers", "FILE", "Python functions that get calls as they come (@on)"),
     (("-o", "--output"), "output", "FILE", "write to FILE instead of standard error"),
     (("--format",), "format", "|".join(FORMATS), "text (default), JSON lines, or recorded cells (needs -o)"),
@@ -69,6 +70,7 @@ class Options:
         self.preload: str | None = None
         self.config: str | None = None
         self.trace: str | None = None
+        self.inject: list[str] = []
         self.e: str | None = None
         self.handlers: str | None = None
         self.output: str | None = None
@@ -165,8 +167,8 @@ def _store(options: Options, row: tuple[tuple[str, ...], str, str, str], name: s
         return
     if attribute in CHOICES and value not in CHOICES[attribute]:
         raise Refusal(f"{name} {value}: not one of {', '.join(CHOICES[attribute])}", try_=HELP)
-    if attribute == "path":
-        options.path.append(value)
+    if attribute in ("path", "inject"):
+        getattr(options, attribute).append(value)
     elif attribute == "attach":
         options.attach += [_number(name, word) for word in value.replace(",", " ").split() or [value]]
     elif attribute == "string_limit":
@@ -175,6 +177,8 @@ def _store(options: Options, row: tuple[tuple[str, ...], str, str, str], name: s
         options.ring_size = _size(name, value)
     elif attribute == "e" and value.startswith("trace="):
         options.trace = value.removeprefix("trace=")
+    elif attribute == "e" and value.startswith("inject="):
+        options.inject.append(value.removeprefix("inject="))
     else:
         setattr(options, attribute, value)
 
@@ -215,6 +219,9 @@ def _refuse(options: Options) -> None:
     if options.engine == "ptrace" and options.preload is not None:
         raise Refusal("--engine ptrace and --preload exclude each other", "", "a shim is what --engine preload runs",
                       "-c CONFIG, with the config that the shim was made from")  # fmt: skip
+    if options.preload is not None and options.inject:
+        raise Refusal("--inject and --preload exclude each other", f"--inject {options.inject[0]}",
+                      "what a shim injects was decided when it was built", "-c CONFIG, or --trace LIST")  # fmt: skip
     if options.format == "wc" and options.output is None:
         try_ = "wc-run --format wc -o trace.wc ..."
         raise Refusal("--format wc needs -o FILE", "", "recorded cells are no text", try_)

@@ -33,6 +33,7 @@ class Wanted(msgspec.Struct, frozen=True):
     min_duration: int
     back_enter: str
     back_exit: str
+    inject: str
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -45,8 +46,20 @@ class Answer(msgspec.Struct, frozen=True):
 class Reload:
     """Reads one config again, as often as it is asked."""
 
-    def __init__(self, config: str, program: str, engine: Engine, session: str, manifest: Manifest) -> None:
-        """*program*: the ELF file that runs, "" for any. *session*: the directory whose control page is changed."""
+    def __init__(
+        self,
+        config: str,
+        program: str,
+        engine: Engine,
+        session: str,
+        manifest: Manifest,
+        injects: Sequence[str] = (),
+    ) -> None:
+        """*program*: the ELF file that runs, "" for any. *session*: the directory whose control page is changed.
+
+        *injects*: what --inject adds to the config.
+        """
+        self._injects = injects
         self._config, self._program, self._engine = config, program, engine
         self._session, self._manifest = session, manifest
         self._child, self._pipe, self._heard = 0, -1, b""
@@ -108,11 +121,14 @@ class Reload:
     def _read(self) -> Answer:
         """In the child: read and plan the config."""
         from wc_intercept.generator import build, config
+        from wc_intercept.generator.inject import described
         from wc_intercept.generator.program import Program
+
+        from .injected import with_injects
 
         try:
             program = Program.read(Path(self._program)) if self._program else None
-            new = config.load(self._config)
+            new = with_injects(config.load(self._config), self._injects, self._engine)
             planned = build.plan(new, program=program, scene=build.scene_of(self._engine, program))
             errors = [*planned.unknown, *build.nothing_left(new, planned.plan)]
         except UserError as error:
@@ -121,7 +137,8 @@ class Reload:
             return Answer(errors=[(error.what, error.at, error.why, error.try_) for error in errors])
         return Answer([
             Wanted(
-                t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit
+                t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit,
+                described(t.inject),
             )
             for t in planned.plan.targets if not t.internal
         ])  # fmt: skip
@@ -144,6 +161,11 @@ class Reload:
         if missing:
             why = "the program began without them: a running session has the targets that it began with"
             yield UserError(f"not intercepted: {', '.join(missing)}", self._config, why, "start the program again")
+        faults = sorted(name for name in wanted if name in known and wanted[name].inject != known[name].inject)
+        if faults:
+            why = "what is injected stands in the code that the program began with"
+            what = f"another inject of {', '.join(faults)} is not in force"
+            yield UserError(what, self._config, why, "start it again")
         changed = sorted(name for name in wanted if name in known and _handlers(wanted[name]) != _handlers(known[name]))
         if changed:
             why = "handlers are those that the program began with"

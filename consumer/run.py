@@ -192,10 +192,11 @@ def make(given: options.Options, chosen: engine.Engine, program: str, aside: Asi
 
     if given.preload is not None:
         return Made(absolute(given.preload), "", "")
-    if given.config is None and given.trace is None and aside is None:
-        ways = "--preload SHIM, -c CONFIG, --trace LIST or --handlers FILE (see --help)"
+    if given.config is None and given.trace is None and aside is None and not given.inject:
+        ways = "--preload SHIM, -c CONFIG, --trace LIST, --inject or --handlers FILE (see --help)"
         raise Refusal("nothing says what to intercept", try_=ways)
-    wanted = Wanted(program, chosen, given.follow == "all" and chosen == "auto", aside.wishes if aside else ())
+    wanted = Wanted(program, chosen, given.follow == "all" and chosen == "auto", aside.wishes if aside else (),
+                    given.inject)  # fmt: skip
     if given.config is not None:
         return made_for_config(given.config, wanted)
     if given.trace is None:
