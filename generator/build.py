@@ -330,6 +330,7 @@ class _Keys:
             *(config.document.text, config.name, config.library_path, config.ld_preload),
             "".join("p" if func.plain else "f" for func in config.funcs),
             *(f"{way} {name}" for name, way in config.wishes),
+            *(repr(entry.inject) for entry in (*config.funcs, *config.calls)),
             *("include", *config.include, "libraries"),
             *(identity(path) for path in (platform.libc_path, platform.libm_path, *libraries, *NUMBERS) if path),
             *(platform.compiler, identity(shutil.which(platform.compiler) or "")),

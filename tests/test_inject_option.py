@@ -184,3 +184,14 @@ def wait_for(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("target", ["fn:getppid", "sys:getppid"])
+def test_a_run_without_an_inject_is_not_given_what_was_built_for_one(target: str, wc_run: Run, tmp_path: Path) -> None:
+    inject = ["--inject", f"{target}:retval=77:when=1"]
+    program = ["perl", "-e", "print 0 + (syscall(110) == 77)" if "sys:" in target else "print 0 + (getppid == 77)"]
+    told = [
+        wc_run("--trace", target, *more, "-o", tmp_path / "calls.txt", *program).stdout
+        for more in ([], inject, [], inject)
+    ]
+    assert ["0", "1", "0", "1"] == told
