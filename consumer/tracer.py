@@ -35,7 +35,7 @@ AFFINITY = (203, 204)  # sched_setaffinity, sched_getaffinity: what a pinned pro
 IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _HEAD = struct.Struct("<QIIQ14I")
 _SYMBOL = struct.Struct("<IIiI")
-SYMBOL_SIZE, FLAGS_AT, FALLBACK = 48, 25, 2
+SYMBOL_SIZE, FLAGS_AT, FALLBACK = 56, 25, 2
 
 
 class Plan:

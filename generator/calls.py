@@ -21,8 +21,10 @@ from .errors import UserError, nearest
 from .headers import Headers
 from .inject import why_not
 from .manifest import Coverage
-from .model import Platform, TargetPlan, Traced, Wrapper
+from .model import Platform, TargetPlan, Traced, When, Wrapper
 from .syscalls import SystemCall, describe, numbers, select
+from .when import WhenError
+from .whens import Place, Whens, located
 
 SCENE_ALWAYS = "it is a system call"
 
@@ -36,7 +38,9 @@ class Calls:
     coverage: tuple[Coverage, ...] = ()
 
 
-def plan_calls(config: Config, headers: Headers, platform: Platform, first: int, why_not: str = "") -> Calls:
+def plan_calls(
+    config: Config, headers: Headers, platform: Platform, first: int, why_not: str, whens: Whens
+) -> Calls:
     """Return the targets of config.calls, numbered from *first*; with *why_not* they are refused for that reason.
 
     Raises UserError for a capture of a parameter that a named call does not have.
@@ -50,9 +54,11 @@ def plan_calls(config: Config, headers: Headers, platform: Platform, first: int,
     refused = {call.name: why for call in described if (why := _check_inject(entries[call.name], _traced(call, 0)))}
     described = [call for call in described if call.name not in refused]
     coverage = [_refused(line, refused[line.target]) if line.target in refused else line for line in coverage]
-    targets = tuple(_target(config, entries[call.name], call) for call in described)
-    traced = tuple(_traced(call, first + i) for i, call in enumerate(described))
-    return Calls(targets, traced, tuple(coverage))
+    fitting = _fitting(config, entries, described, whens)
+    unfit = {call.name for call in described} - {call.name for call, _ in fitting}
+    targets = tuple(_target(config, entries[call.name], call, when) for call, when in fitting)
+    traced = tuple(_traced(call, first + i) for i, (call, _) in enumerate(fitting))
+    return Calls(targets, traced, tuple(_misfit(line) if line.target in unfit else line for line in coverage))
 
 
 def fallbacks(
@@ -144,7 +150,38 @@ def _excluded(config: Config, name: str) -> bool:
     )
 
 
-def _target(config: Config, entry: Call, call: SystemCall) -> TargetPlan:
+def _fitting(
+    config: Config, entries: Mapping[str, Call], described: Sequence[SystemCall], whens: Whens
+) -> list[tuple[SystemCall, When | None]]:
+    """Return the calls with their entries' ``when``; without those of a glob or a set that it does not fit.
+
+    Raises UserError where it fits none, or not the call that is named.
+    """
+    found: list[tuple[SystemCall, When | None]] = []
+    bad: dict[int, UserError] = {}
+    for call in described:
+        entry = entries[call.name]
+        try:
+            place = Place(_traced(call, 0).wrapper, _traced(call, 0))
+            found.append((call, whens.of(entry.when, [place], entry.record) if entry.when else None))
+        except WhenError as error:
+            at = (entry.key, entry.index, "when")
+            bad.setdefault(entry.index, located(config.document, at, error, call.name))
+            if not entry.wide:
+                raise bad[entry.index] from error
+    for index, refusal in bad.items():
+        if not any(entries[call.name].index == index for call, _ in found):
+            raise refusal
+    return found
+
+
+def _misfit(line: Coverage) -> Coverage:
+    if line.status != "traced":
+        return line
+    return Coverage(line.requested, line.target, "excluded", reason="its 'when' does not fit", where=line.where)
+
+
+def _target(config: Config, entry: Call, call: SystemCall, when: When | None) -> TargetPlan:
     return TargetPlan(
         call.name,
         kind="syscall",
@@ -159,6 +196,7 @@ def _target(config: Config, entry: Call, call: SystemCall) -> TargetPlan:
         caller=entry.caller,
         capture=tuple(_captures(config, entry, call)),
         inject=entry.inject,
+        when=when,
     )
 
 

@@ -42,7 +42,7 @@ class Captures:
 
     def after(self, keep: Keep, c: str, room: int = 0) -> str:
         """Return the capture of *c* after the call. *room*: where in it the strings of a vector are put."""
-        made = self._made(keep, c, self._proof(keep), room)
+        made = self._made(keep, c, self.proof(keep), room)
         if not keep.success:
             return self._if(self._positive(keep), made, c)
         succeeded = self._condition(keep)
@@ -83,7 +83,8 @@ class Captures:
             return self.succeeded
         return condition if self.succeeded == "true" else f"{self.succeeded} && {condition}"
 
-    def _proof(self, keep: Keep) -> str:
+    def proof(self, keep: Keep) -> str:
+        """Return C that is true when what is kept may be read directly after the call (R7)."""
         proof = self._proof_of_call(keep) if keep.proof else "false"
         return f"({self.made} ? {proof} : 0u)" if self.made and proof != "false" else proof
 

@@ -24,7 +24,7 @@ from .funcs import GLOB, MOVED, Call, Func, func, require, syscall
 from .mismatch import invalid
 from .positions import Document, Path, read
 from .positions import parse as parse_json
-from .schema import CHUNK, LATER, RING_MOST, Capture, File, Inject, Policy, Syscall, Target, size_bytes
+from .schema import CHUNK, RING_MOST, Capture, File, Inject, Policy, Syscall, Target, size_bytes
 from .schema import Ring as RingEntry
 
 __all__ = ["MOVED", "Call", "Config", "Func", "Ring", "load", "parse", "steps_of"]
@@ -146,9 +146,6 @@ def _check_keys(document: Document) -> None:
 
 def _unknown_key(document: Document, path: Path, key: str, known: tuple[str, ...]) -> UserError:
     at = document.where_key(path)
-    if key in LATER and path[0] in ("funcs", "syscalls"):
-        what = f"the key '{key}' is of a later version: this one cannot do it"
-        return UserError(what, at, f"it {LATER[key]}", "leave the key out")
     close = nearest(key, known)
     return UserError(f"unknown key '{key}'", at, f"keys here are {', '.join(known)}", " or ".join(close))
 

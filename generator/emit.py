@@ -21,6 +21,7 @@ from .manifest import Platform as ManifestPlatform
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 from .registers import Registers, double_bits, registers
 from .tracer_plan import traced_layout
+from .whens import of_wrapper
 
 PARTS, SMALLEST_PART, LARGEST_PART = 4, 16, 220
 """The C comes in several files, which compile side by side: about four, of a size between these."""
@@ -79,6 +80,7 @@ class _View:
         self.entry = self.noreturn or target.record in ("entry", "both")
         self.exit = not self.noreturn and target.record in ("exit", "both")
         self.varargs = bool(forward.varargs) and not self.noreturn
+        self.when = of_wrapper(target, wrapper)
 
     @property
     def prototype(self) -> str:
@@ -130,8 +132,8 @@ class _View:
 
     @property
     def late(self) -> bool:
-        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind its handlers and its inject."""
-        return self.handled or self.target.inject is not None
+        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind handlers, inject and condition."""
+        return self.handled or self.target.inject is not None or self.tests
 
     @property
     def early(self) -> bool:
@@ -185,6 +187,11 @@ class _View:
     @property
     def enter(self) -> str:
         return "wci_enter_if_on" if self.far else "wci_enter"
+
+    @property
+    def tests(self) -> bool:
+        """Whether the target has a condition."""
+        return bool(self.when.before or self.when.after)
 
     @property
     def members(self) -> list[str]:

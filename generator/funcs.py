@@ -18,6 +18,8 @@ from .inject import rule
 from .model import Rule
 from .positions import Document, Path
 from .schema import IDENTIFIER, STRING_LIMIT_MOST, File, Syscall, Target
+from .when import WhenError
+from .when import parse as parse_when
 
 NAME = re.compile(IDENTIFIER)
 GLOB = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
@@ -25,7 +27,7 @@ SPELLED = re.compile(r"[A-Za-z_~][^\"';\x00-\x1f]*(::|\(|[^.]\.)[^\"';\x00-\x1f]
 """A name that is no C identifier: of C++ as c++filt spells it, of Go as its symbol table does."""
 TERM = rf"\s*(?:[0-9]{{1,10}}|(?:\*\s*)?{IDENTIFIER})\s*"
 EXPRESSION = re.compile(rf"{TERM}(?:[-+*]{TERM})*")
-WISHES = ("record", "clock", "frequency", "on_full", "max_per_second", "back_enter", "back_exit", "caller")
+WISHES = ("record", "clock", "frequency", "on_full", "max_per_second", "back_enter", "back_exit", "caller", "when")
 """Keys that a function and a system call have alike, and that need no conversion."""
 MOVED = (*WISHES, "min_duration", "capture", "at", "inject", "inject_at", "overlay")
 """What a function's entry is, once it turns out to mean system calls."""
@@ -60,6 +62,8 @@ class Func(msgspec.Struct, frozen=True):
     caller: bool = False
     capture: tuple[tuple[str, str], ...] = ()
     """(parameter, length expression): ``ret``, integers, parameters, ``+ * -``, ``*param``; "0" keeps nothing."""
+    when: str = ""
+    """An expression (when.py)."""
     index: int = 0
     """Its place in the file's funcs."""
     at: str = ""
@@ -109,6 +113,7 @@ class Call(msgspec.Struct, frozen=True):
     inject: Rule | None = None
     inject_at: str = ""
     overlay: bool = False
+    when: str = ""
     index: int = 0
     """Its place in the file's syscalls."""
     at: str = ""
@@ -129,6 +134,7 @@ def func(document: Document, file: File, index: int) -> Func:
     """Return the checked entry *index* of funcs. Raises UserError for what no version could make sense of."""
     entry, path = file.funcs[index], ("funcs", index)
     _require_handlers(document, file, entry, path)
+    _require_expression(document, entry, path)
     at = _named(document, entry, path)
     capture = tuple((name, _length(document, entry, path, name)) for name in entry.capture)
     _require_prototype_alone(document, entry, path)
@@ -144,6 +150,7 @@ def syscall(document: Document, file: File, index: int) -> Call:
     """Return the checked entry *index* of syscalls. Raises UserError."""
     entry, path = file.syscalls[index], ("syscalls", index)
     _require_handlers(document, file, entry, path)
+    _require_expression(document, entry, path)
     capture = tuple((name, _length(document, entry, path, name)) for name in entry.capture)
     kept: dict[str, Any] = {key: getattr(entry, key) for key in WISHES}
     at = document.where((*path, "syscall_id"))
@@ -199,6 +206,15 @@ def _min_duration(document: Document, entry: Target | Syscall, path: Path) -> in
         why = f"how long a call took is known when it ends, and with {key} its record does not say it"
         raise UserError("min_duration needs calls with a duration", at, why, f"leave out {key}, or min_duration")
     return found
+
+
+def _require_expression(document: Document, entry: Target | Syscall, path: Path) -> None:
+    """Refuse a ``when`` that no function could have."""
+    try:
+        if entry.when:
+            parse_when(entry.when)
+    except WhenError as bad:
+        raise UserError(bad.what, document.inside((*path, "when"), bad.index), bad.why, bad.try_) from None
 
 
 def _require_prototype_alone(document: Document, entry: Target, path: Path) -> None:

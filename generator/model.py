@@ -159,6 +159,17 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """A target's ``when``, checked (whens.py)."""
+
+    text: str
+    constants: tuple[tuple[str, int], ...] = ()
+    """What the names in it that are nobody's are in the headers."""
+    words: tuple[str, ...] = ()
+    """Words behind the parameters that some name of the target has; they are 0 where they are not passed."""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPlan:
     """One target with what the config asked of it. Index in Plan.targets is its id."""
 
@@ -180,6 +191,7 @@ class TargetPlan:
     capture: tuple[tuple[str, str], ...] = ()
     """(parameter, length expression) pairs that override the table; "0" keeps nothing."""
     inject: Rule | None = None
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ from .headers import Headers
 from .inject import why_not
 from .libc_rules import INTERNAL
 from .manifest import Coverage, Names, WrapperClass
-from .model import Annotation, Function, Plan, Platform, TargetPlan, Traced, Wrapper
+from .model import Annotation, Function, Plan, Platform, TargetPlan, Traced, When, Wrapper
 from .selection import Answer, Chosen, Selection, select
 from .syscalls import stands_for
 from .tracing import anywhere, traced_functions
+from .when import WhenError
+from .whens import Place, Whens, located, of_traced
 from .wrapping import Choice, choose
 
 
@@ -90,6 +92,9 @@ class _Found:
     why: str = ""
     refused: str = ""
     """Why it has no names."""
+    when: When | None = None
+    misfit: WhenError | None = None
+    """Why its entry's ``when`` does not fit it."""
 
 
 class _Planner:
@@ -110,6 +115,7 @@ class _Planner:
         self._aliases = Aliases(libraries, headers, TABLE)
         self._sonames = _names(libraries)
         self._own = {f.name: self._own_prototype(f) for f in config.funcs if f.prototype}
+        self._whens = Whens(headers, own.names if own else {}, "_dl_find_object" in self._aliases.exports)
 
     def run(self) -> Plan:
         self._check_exclude()
@@ -117,6 +123,7 @@ class _Planner:
         selection = select(self._config, self._aliases, self._sonames, CALL_SETS, spelled)
         self._headers.functions(s for chosen in selection.targets.values() for s in chosen.symbols)
         found = {name: self._found(chosen) for name, chosen in selection.targets.items()}
+        self._check_misfits(found.values())
         kept = sorted(
             (one for one in [*found.values(), *self._internal_beside(found.values())] if one.wrappers),
             key=lambda one: (one.chosen.func is None, one.chosen.name),
@@ -127,7 +134,7 @@ class _Planner:
             one.wrappers = [replace(wrapper, target=number) for wrapper in one.wrappers]
         targets = [self._target(one) for one in kept]
         why_not = ONLY_TRACED if self._scene.engine == "preload" else ""
-        calls = plan_calls(self._config, self._headers, self._platform, len(targets), why_not)
+        calls = plan_calls(self._config, self._headers, self._platform, len(targets), why_not, self._whens)
         targets += calls.targets
         coverage = [*self._coverage(selection, found), *calls.coverage]
         return self._assembled(targets, kept, [*calls.traced, *self._fallbacks(targets, kept)], coverage)
@@ -191,10 +198,20 @@ class _Planner:
         shims = [one for one in kept if not one.why and one.chosen.func]
         meant = {one.chosen.name: stands_for(one.chosen.name, self._platform) for one in shims}
         called = {name: calls for name, calls in meant.items() if calls}
-        yield from fallbacks(targets, called, self._headers, self._platform)
+        found = [*fallbacks(targets, called, self._headers, self._platform)]
         for one in shims:
             if one.chosen.name not in called:
-                yield from map(anywhere, self._traced(one))
+                found += map(anywhere, self._traced(one))
+        yield from (one for one in found if self._fits(targets, one))
+
+    def _fits(self, targets: Sequence[TargetPlan], traced: Traced) -> bool:
+        """Whether the target's ``when`` can be asked of what stands in for it."""
+        target = targets[traced.wrapper.target]
+        try:
+            of_traced(target, traced)
+        except WhenError:
+            return False
+        return True
 
     def _check_exclude(self) -> None:
         """Refuse sets that do not exist; names and globs may well stand for nothing that is requested."""
@@ -229,7 +246,32 @@ class _Planner:
         elif found.why:
             self._wrap(found, traced=True)
         self._check_inject(found)
+        if chosen.func is not None and chosen.func.when and found.wrappers:
+            self._fit(found, chosen.func)
         return found
+
+    def _fit(self, found: _Found, func: Func) -> None:
+        """Check the entry's ``when`` against the target, which a glob or a set does not take where it does not fit."""
+        traced = list(self._traced(found)) if found.why else []
+        places = [Place(one.wrapper, one) for one in traced] or [Place(wrapper) for wrapper in found.wrappers]
+        try:
+            found.when = self._whens.of(func.when, places, func.record)
+        except WhenError as error:
+            if not func.glob and not func.set:
+                raise self._misfit(func, error, found.chosen.name) from error
+            found.misfit, found.wrappers = error, []
+            found.refused = f"its 'when' does not fit: {error.what}" + (f" ({error.why})" if error.why else "")
+
+    def _misfit(self, func: Func, error: WhenError, target: str) -> UserError:
+        return located(self._config.document, ("funcs", func.index, "when"), error, target)
+
+    def _check_misfits(self, found: Collection[_Found]) -> None:
+        """Refuse a glob's or a set's ``when`` that fits nothing. Raises UserError."""
+        for func in self._config.funcs:
+            of_func = [one for one in found if one.chosen.func is func]
+            bad = [one for one in of_func if one.misfit]
+            if bad and not any(one.when for one in of_func) and bad[0].misfit:
+                raise self._misfit(func, bad[0].misfit, bad[0].chosen.name)
 
     def _check_inject(self, found: _Found) -> None:
         """Refuse a target at which its inject cannot be done. Of a named target: UserError."""
@@ -307,6 +349,7 @@ class _Planner:
             caller=func.caller,
             capture=self._capture(func, found.wrappers),
             inject=func.inject,
+            when=found.when,
         )
 
     def _capture(self, func: Func, wrappers: Sequence[Wrapper]) -> tuple[tuple[str, str], ...]:
@@ -383,6 +426,8 @@ class _Planner:
         requested, name, wrappers = func.requested, one.chosen.name, one.wrappers
         if not wrappers:
             reason = one.refused or "no library exports it"
+            if one.misfit:
+                return Coverage(requested, name, "excluded", reason=reason, where=func.at)
             return Coverage(
                 requested, name, "refused", "refused", engine="ptrace" if one.why else "", reason=reason, where=func.at
             )

@@ -27,6 +27,8 @@ Path = tuple[str | int, ...]
 _BLANK = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[^\s,:{}\[\]\"/]+")
+_ESCAPED = re.compile(r"\\u[dD][89abAB]..\\u....|\\u....|\\.|.", re.DOTALL)
+"""One character of a string, as it is written."""
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _WORDS = {"true": True, "false": False, "null": None}
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -66,6 +68,16 @@ class Document:
             known = known[:-1]
         place = self.at(self.values.get(known, 0))
         return f"{place}  {spell(path)}" if path else place
+
+    def inside(self, path: Path, index: int) -> str:
+        """Return ``name:line:column  path`` of the character at *index* of a text, whatever escapes stand before it."""
+        start = self.values.get(path)
+        if start is None or not self.text.startswith('"', start):
+            return self.where(path)
+        at = start + 1
+        for _ in range(index):
+            at += _ESCAPED.match(self.text, at).end() - at  # type: ignore[union-attr]
+        return f"{self.at(at)}  {spell(path)}"
 
     def where_key(self, path: Path) -> str:
         """Return the same for the key itself."""

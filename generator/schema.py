@@ -3,8 +3,6 @@
 Read by config.py, which gives positions and the checks that need more than one value; printed by ``wc-gen --schema``.
 Rules: a key is here or it is an error; every number has its range and every choice its spellings in its type, so that
 schema and reader cannot differ. A docstring below a key is its description in the schema.
-
-Absent on purpose: keys of later versions (LATER names them, so that they are refused by name).
 """
 
 from __future__ import annotations
@@ -26,11 +24,6 @@ RING_MOST = 1 << 30
 IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 CALL_TEXT = r"(%%?[A-Za-z0-9_]+|[a-z_*?\[][a-z0-9_*?\[\]!-]*|[0-9]+)"
 SIZE_TEXT = "[0-9]+ ?([KMG]i?B?|B)?"
-
-LATER: dict[str, str] = {
-    "when": "needs conditions in wrappers",
-}
-"""Keys of a target that a later version reads, and what it needs for them."""
 
 Handler = Annotated[str, Meta(pattern=f"^({IDENTIFIER})?$", description="a function of library_path, a C identifier")]
 Record = Literal["exit", "entry", "both"]
@@ -97,6 +90,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
     ] = "0"
     inject: Annotated[Inject | UnsetType, _text("a fault or a delay in some of its calls")] = UNSET
+    when: Annotated[str, _text('only calls of which this holds: "count >= 4096 and fd > 2", "path ~ \'/etc/*\'"')] = ""
 
 
 class Syscall(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,6 +115,7 @@ class Syscall(msgspec.Struct, forbid_unknown_fields=True):
         str, Meta(pattern=f"^(0|{DURATION_TEXT})$", description='record only calls that took so long, as "10us"')
     ] = "0"
     inject: Annotated[Inject | UnsetType, _text("a fault or a delay in some of its calls")] = UNSET
+    when: Annotated[str, _text('only calls of which this holds: "count >= 4096 and fd > 2", "path ~ \'/etc/*\'"')] = ""
     preload: bool = True
 
 

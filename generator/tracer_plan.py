@@ -17,19 +17,21 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from .classes import FORWARDS, replaces_program
+from .conditions import Step as WhenStep
 from .inject import FORM as RULE
 from .inject import given
 from .keep import Keep
 from .layout import REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
+from .whens import of_traced
 
 HEAD = struct.Struct("<QIIQ14I")
 TARGET = struct.Struct("<IIIBB2x")
-SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHH4xQ")
+SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHH4xQII")
 ARGUMENT = struct.Struct("<HHBBBBBBBBIII")
 STEP = struct.Struct("<BBHI")
-MAGIC, VERSION = 0x31304E414C504357, 2
+MAGIC, VERSION = 0x31304E414C504357, 3
 MOST_ARGUMENTS, MOST_BLOBS = 16, 8
 """WCT_MOST_ARGUMENTS and WCT_MOST_BLOBS of runtime/tracer/wct.h."""
 MOST_PLACE = 240
@@ -58,6 +60,15 @@ OPERATIONS = {
         "end constant value result_value behind add subtract multiply divide and minimum".split()
     )
 }
+CONDITIONS = {
+    name: number
+    for number, name in enumerate(
+        "end constant high value result_value error add subtract multiply divide divide_unsigned modulo modulo_unsigned"
+        " and or xor left right right_unsigned negate complement order order_unsigned order_mixed less less_equal"
+        " greater greater_equal equal unequal text_equals text_matches".split()
+    )
+}
+"""enum wct_condition."""
 MODE_GIVEN = "(flags & 64) + (flags & 4259840) / 4259840"
 """Positive when open has a mode: O_CREAT, or all bits of O_TMPFILE."""
 
@@ -257,6 +268,16 @@ class _Packer:
                 self.steps += STEP.pack(OPERATIONS[operation], size, 0, value)
         return self.programs[key]
 
+    def condition(self, steps: Sequence[WhenStep]) -> int:
+        """Return the number of a program of enum wct_condition."""
+        if not steps:
+            return 0
+        at = len(self.steps) // STEP.size
+        for operation, place, value in (*steps, ("end", 0, 0)):
+            number = self.text(value) if isinstance(value, str) else value
+            self.steps += STEP.pack(CONDITIONS[operation], place, 0, number)
+        return at
+
     def file(self, traced: Sequence[tuple[Traced, Layout]], manifest: int, shim: str) -> bytes:
         targets = b"".join(
             TARGET.pack(self.text(t.name), self.text(t.back_enter), self.text(t.back_exit), RECORD[t.record],
@@ -288,12 +309,14 @@ class _Packer:
         first = len(self.arguments) // ARGUMENT.size
         count = self.add_arguments(one)
         result, size = value_of(one.function.result, by_result=True)
+        when = of_traced(one.target, traced)
         return SYMBOL.pack(
             self.text(traced.elf_name or wrapper.symbol), self.text(traced.library), traced.number, first, id,
             wrapper.target, layout.cells, layout.symbol.caller, count, _flags(one), result, size,
             layout.symbol.result.offset, FAILS.get(layout.symbol.result.fail, 0),
             max(len(one.function.params) - 1, 0) if _format(wrapper) else 0,
             layout.symbol.injected, self.inject(one), traced.address,
+            self.condition(when.steps_before), self.condition(when.steps_after),
         )  # fmt: skip
 
     def add_arguments(self, one: _Arguments) -> int:

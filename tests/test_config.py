@@ -146,13 +146,6 @@ def test_unknown_keys_are_refused_everywhere(text: str) -> None:
     assert error(text).what.startswith("unknown key")
 
 
-@pytest.mark.parametrize("key", ["when"])
-def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
-    found = refused(**{key: True})
-    assert f"the key '{key}' is of a later version: this one cannot do it" == found.what
-    assert found.at.endswith(f"  funcs[0].{key}")
-
-
 def test_system_calls_are_read_by_number_name_glob_and_set() -> None:
     entries = [{"syscall_id": 1}, {"syscall_id": "openat", "frequency": 3}, {"syscall_id": "*"}, {"syscall_id": "%file"}]
     config = parse(json.dumps({"syscalls": entries}), "c.json")

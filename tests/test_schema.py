@@ -78,7 +78,7 @@ BAD: list[Any] = [
     {"string_limit": 4097},
     {"funcs": {}},
     {"funcs": [{"func_name": 1}]},
-    {"funcs": [{"func_name": "a", "when": "x"}]},
+    {"funcs": [{"func_name": "a", "when": True}]},
     {"funcs": [{"func_name": "a", "frequency": 0}]},
     {"funcs": [{"func_name": "a", "back_enter": "a b"}]},
     {"funcs": [{"func_name": "a", "capture": {"x": {"bytes": 4097}}}]},

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from wc_intercept import runtime
-from wc_intercept.generator import tracer_plan
+from wc_intercept.consumer.tracer import SYMBOL_SIZE
+from wc_intercept.generator import scopes, tracer_plan
 from wc_intercept.generator.build import plan, scene_of
 from wc_intercept.generator.config import parse
 from wc_intercept.generator.elf import Library
@@ -47,6 +48,8 @@ CONSTANTS = {
     "WCT_CLOCK_NONE": tracer_plan.CLOCKS["none"], "WCT_MOST_ARGUMENTS": tracer_plan.MOST_ARGUMENTS,
     "WCT_MOST_BLOBS": tracer_plan.MOST_BLOBS, "WCI_PATH_LIMIT": tracer_plan.PATH_LIMIT,
     **{f"WCT_{name.upper()}": number for name, number in tracer_plan.OPERATIONS.items()},
+    **{f"WCT_WHEN_{name.upper()}": number for name, number in tracer_plan.CONDITIONS.items()},
+    "WCT_OF_RESULT": scopes.RESULT, "WCT_OF_CALLER": scopes.CALLER,
 }  # fmt: skip
 """The header's names for what the packer writes as numbers; it calls operations by the same names."""
 
@@ -95,6 +98,10 @@ def test_every_member_is_packed_where_c_has_it(truth: dict[str, list[int]], name
     assert [tuple(truth[f"{name}.{member}"]) for member in members(name)] == list(offsets(FORMATS[name]))
 
 
+def test_the_consumer_knows_where_symbols_stand(truth: dict[str, list[int]]) -> None:
+    assert truth["wct_symbol"][0] == SYMBOL_SIZE
+
+
 def test_every_constant_is_the_headers(truth: dict[str, list[int]]) -> None:
     assert {name: truth[name][0] for name in CONSTANTS} == CONSTANTS
 
@@ -121,6 +128,8 @@ class Symbol(NamedTuple):
     injected: int
     inject: int
     address: int
+    when_before: int
+    when_after: int
 
 
 class Argument(NamedTuple):
@@ -326,7 +335,7 @@ def test_the_tracer_accepts_the_plan_of_all_there_is(
 ) -> None:
     emission = everything["ptrace"]
     (tmp_path / "plan").write_bytes(tracer_plan.pack(emission.plan, emission.traced, 1))
-    sources = [str(RUNTIME / "tracer" / name) for name in ("wct_plan.c", "wct_length.c")]
+    sources = [str(RUNTIME / "tracer" / name) for name in ("wct_plan.c", "wct_length.c", "wct_when.c")]
     reader = compile_c("plan_reader.c", f"-I{RUNTIME}/include", f"-I{RUNTIME}/tracer", *sources)
     done = subprocess.run([reader, tmp_path / "plan"], capture_output=True, text=True)
     assert (0, True) == (done.returncode, done.stdout.startswith(f"{len(emission.traced)} symbols, ")), done.stdout

@@ -10,7 +10,8 @@
  *   struct wct_target[targets]      index is the manifest's target id, and that of its control word
  *   struct wct_symbol[symbols]      those of the manifest whose engine is ptrace, sorted by id
  *   struct wct_argument[arguments]  a symbol's arguments stand together, in declaration order
- *   struct wct_step[steps]          programs of lengths and conditions; each ends with WCT_END; program 0 is only an END
+ *   struct wct_step[steps]          programs of lengths and conditions, and of `when`; each ends with an END; program 0 is
+ *                                   only that
  *   struct wc_rule[injects]         declared faults and delays (wc_inject.h)
  *   char texts[texts_size]          NUL-terminated; offset 0 is ""
  *
@@ -24,7 +25,7 @@
 #include "wc_inject.h"
 
 #define WCT_PLAN_MAGIC 0x31304e414c504357ull /* "WCPLAN01" */
-#define WCT_PLAN_VERSION 2u
+#define WCT_PLAN_VERSION 3u
 
 struct wct_plan_head {
         uint64_t magic;
@@ -103,6 +104,8 @@ struct wct_symbol {
         uint16_t inject;   /* 1 + index of its rule, 0: none */
         uint32_t spare;
         uint64_t address;  /* functions with library ".": value of the symbol in the file (not yet relocated), 0: by name */
+        uint32_t when_before; /* program of enum wct_condition; 0: none. A call of which it does not hold is not recorded */
+        uint32_t when_after;  /* the same, asked when the call is back */
 };
 
 enum wct_where {
@@ -147,6 +150,34 @@ enum wct_operation {
         WCT_ADD = 5, WCT_SUBTRACT = 6, WCT_MULTIPLY = 7, WCT_DIVIDE = 8, WCT_AND = 9, WCT_MINIMUM = 10
 };
 
+/*
+ * Operations of a `when`: numbers of 64 bits on a stack; what is left at the end is 0 or 1. Of two numbers the upper one is
+ * the right side. An order is -1, 0 or 1, which the tests behind it make 1 or 0.
+ */
+enum wct_condition {
+        WCT_WHEN_END = 0,
+        WCT_WHEN_CONSTANT = 1, /* push value */
+        WCT_WHEN_HIGH = 2,     /* value is the upper half of the topmost number */
+        WCT_WHEN_VALUE = 3,    /* push the word of argument `size` */
+        WCT_WHEN_RESULT_VALUE = 4, /* push the call's result; -1 of a system call that failed */
+        WCT_WHEN_ERROR = 5,    /* push errno, 0 if the call succeeded */
+        WCT_WHEN_ADD = 6, WCT_WHEN_SUBTRACT = 7, WCT_WHEN_MULTIPLY = 8,
+        WCT_WHEN_DIVIDE = 9, WCT_WHEN_DIVIDE_UNSIGNED = 10, WCT_WHEN_MODULO = 11, WCT_WHEN_MODULO_UNSIGNED = 12,
+        WCT_WHEN_AND = 13, WCT_WHEN_OR = 14, WCT_WHEN_XOR = 15,
+        WCT_WHEN_LEFT = 16, WCT_WHEN_RIGHT = 17, WCT_WHEN_RIGHT_UNSIGNED = 18,
+        WCT_WHEN_NEGATE = 19, WCT_WHEN_COMPLEMENT = 20,
+        WCT_WHEN_ORDER = 21, WCT_WHEN_ORDER_UNSIGNED = 22,
+        WCT_WHEN_ORDER_MIXED = 23, /* the left side is signed, the right side is not */
+        WCT_WHEN_LESS = 24, WCT_WHEN_LESS_EQUAL = 25, WCT_WHEN_GREATER = 26, WCT_WHEN_GREATER_EQUAL = 27,
+        WCT_WHEN_EQUAL = 28, WCT_WHEN_UNEQUAL = 29, /* compare the topmost number with 0 */
+        WCT_WHEN_TEXT_EQUALS = 30, /* is the text that argument `size` leads to the one at texts + value? push 1 or 0 */
+        WCT_WHEN_TEXT_MATCHES = 31 /* does it match that glob (wc_when.h)? */
+};
+
+/* In place of an argument, in a step about a text. */
+#define WCT_OF_RESULT 0xffu
+#define WCT_OF_CALLER 0xfeu /* the path of the object that `back` lies in */
+
 struct wct_step {
         uint8_t operation;
         uint8_t size;
@@ -156,7 +187,7 @@ struct wct_step {
 
 _Static_assert(sizeof(struct wct_plan_head) == 80, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_target) == 16, "generator/tracer_plan.py packs it");
-_Static_assert(sizeof(struct wct_symbol) == 48, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_symbol) == 56, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_argument) == 24, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_step) == 8, "generator/tracer_plan.py packs it");
 

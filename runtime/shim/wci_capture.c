@@ -38,8 +38,8 @@ text_length(const char *text, uint32_t limit)
 }
 
 /* Read up to size bytes of our own memory; returns bytes read, fewer when a page is missing. */
-static uint32_t
-guarded_read(void *to, uintptr_t from, uint32_t size)
+uint32_t
+wci_guarded_read(void *to, uintptr_t from, uint32_t size)
 {
         uint32_t done = 0;
         while (done < size) {
@@ -62,7 +62,7 @@ guarded_text_length(const char *text, uint32_t limit, bool *readable)
         uint32_t length = 0;
         while (length < limit) {
                 const uint32_t want = limit - length < WCI_WINDOW ? limit - length : WCI_WINDOW;
-                const uint32_t got = guarded_read(window, (uintptr_t)text + length, want);
+                const uint32_t got = wci_guarded_read(window, (uintptr_t)text + length, want);
                 const uint32_t here = text_length(window, got);
                 length += here;
                 if (here < got)
@@ -82,7 +82,7 @@ wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more)
         bool readable = true;
         const uint32_t length = wci_quiet ? 0 : guarded_text_length(text, limit + 1, &readable);
         *more = length > limit;
-        return guarded_read(to, (uintptr_t)text, length > limit ? limit : length);
+        return wci_guarded_read(to, (uintptr_t)text, length > limit ? limit : length);
 }
 
 static struct wci_capture
@@ -130,7 +130,7 @@ capture_window(const char *from, uint32_t most, uint32_t limit)
         struct wci_capture capture;
         wci_capture_begin(&capture, from, WCI_BLOB_KEPT);
         capture.in_window = 1;
-        const uint32_t got = guarded_read(capture.window, (uintptr_t)from, most);
+        const uint32_t got = wci_guarded_read(capture.window, (uintptr_t)from, most);
         const uint32_t length = text_length((const char *)capture.window, got);
         if (length == 0 && got == 0 && most != 0)
                 capture.flags |= WCI_BLOB_UNREADABLE;
@@ -191,14 +191,14 @@ wci_capture_texts(char *const *from, uint32_t limit, uint8_t *room, uint32_t siz
         for (uint32_t i = 0;; i++) {
                 uintptr_t text = 0;
                 bool readable = true;
-                if (guarded_read(&text, (uintptr_t)&from[i], sizeof text) != sizeof text || text == 0)
+                if (wci_guarded_read(&text, (uintptr_t)&from[i], sizeof text) != sizeof text || text == 0)
                         break;
                 uint32_t length = guarded_text_length((const char *)text, limit, &readable);
                 if (used + length + 1 > size || i == 64) {
                         truncated = true;
                         break;
                 }
-                used += guarded_read(room + used, text, length);
+                used += wci_guarded_read(room + used, text, length);
                 room[used++] = '\0';
         }
         return capture_some(room, used, truncated, false);

@@ -43,6 +43,8 @@ WCI_HIDDEN void wci_handlers_load(void);
 WCI_HIDDEN const char *wci_session_path(void);
 WCI_HIDDEN char *const *wci_own_environment(void); /* WC_SESSION and LD_PRELOAD as we were started with; NULL ends it */
 
+/* Up to size bytes of our own memory; fewer when a page is missing. */
+WCI_HIDDEN uint32_t wci_guarded_read(void *to, uintptr_t from, uint32_t size);
 WCI_HIDDEN uint32_t wci_read_text(const char *text, uint8_t *to, uint32_t limit, bool *more);
 
 /* Text without libc. Every function bounds what it writes and ends it with NUL. */

@@ -252,6 +252,11 @@ void wct_call_changed(struct wct_call *call, const struct wct_site *site);
 void wct_call_goes_on(struct wct_call *call, const struct wct_site *site);
 /* It is back: take the time. The first thing at an exit, before handlers; wct_call_exit does it where nobody has. */
 void wct_call_returned(struct wct_call *call);
+/*
+ * Behind it, before handlers: does the call's `when` hold, as far as it asks about the return? False: the call is counted as
+ * filtered, and dropped; all that is left to do is wct_call_pop.
+ */
+bool wct_call_holds(struct wct_call *call, const struct wct_site *site);
 /* Capture, write the CALL record. */
 void wct_call_exit(struct wct_call *call, const struct wct_site *site);
 /* It will never return here: replaced, left by longjmp, dead. Frees what it kept. */

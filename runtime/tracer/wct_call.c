@@ -254,7 +254,8 @@ static bool
 is_over(struct wct_call *call, struct wci_count *count, uint64_t word)
 {
         call->limited = (word & WCI_WORD_LIMITED) != 0;
-        const bool acts = wct_has_handler(call->symbol) || call->symbol->inject != 0;
+        const bool asked = call->symbol->when_before != 0 || call->symbol->when_after != 0;
+        const bool acts = asked || wct_has_handler(call->symbol) || call->symbol->inject != 0;
         if (!call->limited || acts || wct_session.limits[call->symbol->target].shortest != 0)
                 return false;
         call->limited = false;
@@ -278,9 +279,9 @@ before_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site
 
 /* --- enter -------------------------------------------------------------------------------------------------------- */
 
-/* What the call is, from the registers as they are: values, captures, and its beginning. False: no memory for it. */
+/* The arguments, from the registers as they are. False: there is no memory for them. */
 static bool
-begin(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+values_take(struct wct_call *call, const struct wct_site *site)
 {
         const struct wct_facts *facts = wct_facts(call->symbol);
         if (facts->keeps && call->kept == NULL && (call->kept = wct_kept_new(WCT_SMALL_ROOM)) == NULL)
@@ -288,10 +289,28 @@ begin(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
         if (call->kept != NULL)
                 call->kept->used = facts->wide_words * (uint32_t)sizeof(uint64_t);
         wct_values_take(call, site);
-        if (facts->at_entry)
+        return true;
+}
+
+/* What the call is: captures, and its beginning. */
+static void
+begin(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        if (wct_facts(call->symbol)->at_entry)
                 wct_captures_take(call, site, WCT_MOMENT_ENTRY);
         call->clock = target_of(call->symbol)->clocks == WCT_CLOCK_NONE ? 0 : wct_clock();
         inside_note(ring, call);
+}
+
+/* Is the entry part of the target's `when` false? Then the call is counted as that. */
+static bool
+filter_out(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
+{
+        const struct wct_symbol *symbol = call->symbol;
+        if (symbol->when_before == 0 || wct_when_holds(call, site, symbol->when_before))
+                return false;
+        wct_ring_count(ring, symbol->target)->filtered++;
+        wct_call_drop(call, site->tracee);
         return true;
 }
 
@@ -318,12 +337,15 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         if (sample_out(count, word) || is_over(call, count, word))
                 return;
         call->place = place_of(site->tracee, call);
-        call->serial = ++ring->serial;
-        if (!begin(call, ring, site)) {
+        if (!values_take(call, site)) {
                 wct_ring_lose(ring, symbol->target, WCI_LOSS_MEMORY);
                 ring->depth = call->place;
                 return;
         }
+        if (filter_out(call, ring, site))
+                return;
+        call->serial = ++ring->serial;
+        begin(call, ring, site);
         const bool handled = wct_has_handler(symbol) || symbol->inject != 0; /* or what comes of it is not known yet */
         call->recorded = handled || !enters_only(symbol);
         if (handled)
@@ -340,6 +362,7 @@ wct_call_changed(struct wct_call *call, const struct wct_site *site)
 {
         if (!call->recorded || call->shown || !wct_ring_is_live(site->tracee))
                 return;
+        values_take(call, site);
         begin(call, site->tracee->ring, site);
         if (call->symbol->inject == 0)
                 before_write(call, site->tracee->ring, site);
@@ -389,6 +412,22 @@ static bool
 has_ring(struct wct_tracee *tracee)
 {
         return wct_ring_is_live(tracee) || wct_ring_claim(tracee, 0);
+}
+
+bool
+wct_call_holds(struct wct_call *call, const struct wct_site *site)
+{
+        const struct wct_symbol *symbol = call->symbol;
+        struct wct_tracee *tracee = site->tracee;
+        if (!call->recorded || symbol->when_after == 0 || wct_when_holds(call, site, symbol->when_after))
+                return true;
+        if (has_ring(tracee)) {
+                wct_ring_count(tracee->ring, symbol->target)->filtered++;
+                if (tracee->ring->depth > call->place)
+                        tracee->ring->depth = call->place;
+        }
+        wct_call_drop(call, tracee);
+        return false;
 }
 
 void

@@ -175,6 +175,8 @@ arguments_refuse(const struct wct_symbol *symbol)
         }
         if (blobs > WCT_MOST_BLOBS)
                 return "a symbol keeps too much";
+        if (wct_when_refuse(symbol, symbol->when_before) || wct_when_refuse(symbol, symbol->when_after))
+                return "a condition is none";
         return variadic_is_sound(symbol, arguments) ? NULL : "a format is missing";
 }
 

@@ -1,6 +1,6 @@
 /*
  * wct_record.h: what the files that make records share with each other: wct_plan.c, wct_segment.c, wct_ring.c, wct_call.c,
- * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_variadic.c, wct_memory.c.
+ * wct_value.c, wct_capture.c, wct_kept.c, wct_length.c, wct_when.c, wct_variadic.c, wct_memory.c.
  * wct_return.c asks what a result is; nobody else includes it.
  */
 #ifndef WCT_RECORD_H
@@ -136,6 +136,11 @@ struct wct_evaluation {
 };
 uint64_t wct_length(const struct wct_evaluation *evaluation, uint32_t program);
 const char *wct_length_refuse(const struct wct_symbol *symbol, uint32_t program); /* NULL, or what is wrong with it */
+
+/* --- conditions (wct_when.c) -------------------------------------------------------------------------------------- */
+
+bool wct_when_holds(const struct wct_call *call, const struct wct_site *site, uint32_t program);
+const char *wct_when_refuse(const struct wct_symbol *symbol, uint32_t program); /* NULL, or what is wrong with it */
 
 /* --- printf's and scanf's arguments (wct_variadic.c) -------------------------------------------------------------- */
 

@@ -174,22 +174,36 @@ error_of(const struct wct_symbol *symbol, const struct wct_site *site)
         return place != 0 && wct_read(site->tracee->tid, &error, place, sizeof error) == sizeof error ? error : 0;
 }
 
+/* Where a call that is back stands. */
+static bool
+site_after(struct wct_site *site, uint64_t registers[6], struct wct_tracee *tracee, const struct wct_call *call)
+{
+        const struct user_regs_struct *regs = wct_regs(tracee);
+        if (regs == NULL)
+                return false;
+        const uint64_t words[6] = {regs->rdi, regs->rsi, regs->rdx, regs->rcx, regs->r8, regs->r9};
+        memcpy(registers, words, sizeof words);
+        *site = (struct wct_site){.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back,
+                                  .result = (int64_t)regs->rax};
+        site->error = error_of(call->symbol, site);
+        return true;
+}
+
 void
 wct_return_innermost(struct wct_tracee *tracee)
 {
         struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        struct wct_site site;
+        uint64_t registers[6];
         wct_call_returned(call);
-        if (wct_has_handler(call->symbol))
-                wct_handler_exit(tracee, call->symbol);
-        const struct user_regs_struct *regs = wct_regs(tracee);
-        if (regs != NULL) {
-                const uint64_t registers[6] = {regs->rdi, regs->rsi, regs->rdx, regs->rcx, regs->r8, regs->r9};
-                struct wct_site site = {.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back,
-                                              .result = (int64_t)regs->rax};
-                site.error = error_of(call->symbol, &site);
-                wct_call_exit(call, &site);
-                wct_fault_exit(tracee, call);
+        const bool asked = call->symbol->when_after != 0 && site_after(&site, registers, tracee, call);
+        if (!asked || wct_call_holds(call, &site)) {
+                if (wct_has_handler(call->symbol))
+                        wct_handler_exit(tracee, call->symbol);
+                if (site_after(&site, registers, tracee, call))
+                        wct_call_exit(call, &site);
         }
+        wct_fault_exit(tracee, call);
         wct_call_pop(tracee);
 }
 

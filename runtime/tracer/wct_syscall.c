@@ -238,19 +238,28 @@ handle_exit(struct wct_tracee *tracee, int64_t result)
         return regs == NULL ? result : (int64_t)regs->rax;
 }
 
+static void
+site_back(struct wct_site *site, struct wct_tracee *tracee, const struct wct_call *call, int64_t result)
+{
+        site_of(site, tracee, call, NULL);
+        site->result = result;
+        site->error = result < 0 && result >= -4095 ? (int)-result : 0;
+}
+
 void
 wct_syscall_finish(struct wct_tracee *tracee, int64_t result)
 {
         struct wct_call *call = innermost(tracee);
         struct wct_site site;
         wct_call_returned(call);
-        if (wct_has_handler(call->symbol) && !(call->symbol->flags & WCT_EXECS && result == 0))
-                result = handle_exit(tracee, result);
-        call = innermost(tracee);
-        site_of(&site, tracee, call, NULL);
-        site.result = result;
-        site.error = result < 0 && result >= -4095 ? (int)-result : 0;
-        wct_call_exit(call, &site);
+        site_back(&site, tracee, call, result);
+        if (wct_call_holds(call, &site)) {
+                if (wct_has_handler(call->symbol) && !(call->symbol->flags & WCT_EXECS && result == 0))
+                        result = handle_exit(tracee, result);
+                call = innermost(tracee);
+                site_back(&site, tracee, call, result);
+                wct_call_exit(call, &site);
+        }
         wct_fault_exit(tracee, call);
         wct_call_pop(tracee);
         tracee->exit_wanted = false;
