@@ -11,11 +11,12 @@
 
 struct wci_limit *wci_limits;
 
+/* The cell is of an older lap: zeros are written too. limit: NULL where there is none. */
 static void
 seen_limits(struct wci_seen *seen, const struct wci_limit *limit)
 {
-        const uint64_t shortest = limit->shortest_ns;
-        seen->most = (uint32_t)limit->most;
+        const uint64_t shortest = limit != NULL ? limit->shortest_ns : 0;
+        seen->most = limit != NULL ? (uint32_t)limit->most : 0;
         seen->shortest_ns[0] = (uint32_t)shortest;
         seen->shortest_ns[1] = (uint32_t)(shortest >> 32);
 }
@@ -40,8 +41,7 @@ wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t
         seen->generation = WCI_WORD_GENERATION(word);
         seen->frequency = WCI_WORD_FREQUENCY(word);
         seen->flags = (uint32_t)word & 0xfeu;
-        if ((word & WCI_WORD_LIMITED) && wci_limits != NULL)
-                seen_limits(seen, &wci_limits[target]);
+        seen_limits(seen, (word & WCI_WORD_LIMITED) && wci_limits != NULL ? &wci_limits[target] : NULL);
         const struct wci_record_head head = {first, stamp, 1};
         wci_commit(&head);
 }
