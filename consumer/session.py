@@ -290,7 +290,10 @@ def _is_stale(path: str, keep_seconds: float) -> bool:
     try:
         touched = os.stat(os.path.join(path, "control")).st_mtime  # every heartbeat is a write
     except OSError:
-        touched = os.stat(path).st_mtime
+        try:
+            touched = os.stat(path).st_mtime
+        except OSError:
+            return False  # its wc-run has removed it since
     return time.time() - touched >= keep_seconds
 
 

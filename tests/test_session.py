@@ -372,3 +372,16 @@ def test_the_lock_does_not_reach_the_program(root: Path, monkeypatch: pytest.Mon
     for descriptor in (made._lock, made._control):
         assert fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
     made.remove()
+
+
+def test_a_session_that_goes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "wc-1-abcd"
+    path.mkdir()
+
+    def locked(path: str) -> int:
+        lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
+        session.remove_directory(path)  # its wc-run has ended just now
+        return lock
+
+    monkeypatch.setattr(session, "_take_lock", locked)
+    assert [] == session.sweep(str(tmp_path))
