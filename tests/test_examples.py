@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import document
@@ -17,7 +19,9 @@ CONFIGS = sorted(path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.json")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=str)
-def test_the_readme_of_an_example_shows_what_happens(readme: Path, tmp_path: Path) -> None:
+def test_the_readme_of_an_example_shows_what_happens(readme: Path, needs: Callable[[str], str], tmp_path: Path) -> None:
+    for program in re.findall(r"^Needs `(.*)`\.$", (EXAMPLES / readme).read_text(), re.M):
+        needs(program)
     shutil.copytree((EXAMPLES / readme).parent, tmp_path / "example")
     complaints = document.run(EXAMPLES / readme, tmp_path / "example")
     assert [] == complaints, "\n".join(complaints)
