@@ -4,6 +4,7 @@
     wc-ctl SESSION show                    its targets, and what every thread is inside of
     wc-ctl SESSION enable|disable T...     by name or glob
     wc-ctl SESSION set T... frequency=10   also max_per_second=100 min_duration=10us on_full=drop|block
+    wc-ctl SESSION reload                  read the config again, as SIGUSR1 to wc-run; "reload library": as SIGUSR2
     wc-ctl SESSION stop                    record nothing any more; the programs go on
 
 SESSION is the pid of a wc-run, or of a program under it, or that program's name. --json prints one JSON value instead
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from wc_intercept.generator.duration import duration_ns, duration_text
-from wc_intercept.generator.errors import UserError, text
+from wc_intercept.generator.errors import UserError, UserWarning_, text
 
 from . import room
+from .ask import reload
 from .control import Control, State
 from .session import find, list_sessions
 
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
 
 TOOL = "wc-ctl"
 OWN_ERROR = 1
-ACTIONS = ("show", "enable", "disable", "set", "stop")
+ACTIONS = ("show", "enable", "disable", "set", "reload", "stop")
 SETTINGS = "frequency=N, max_per_second=N, min_duration=10us and on_full=drop|block"
 FORM = "Usage: wc-ctl [--json] ls | SESSION [ACTION] [TARGET...] [SETTING=VALUE...]"
 USAGE = FORM + __doc__.partition("command.")[2].partition(" Rules:")[0]
-TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|stop (wc-ctl --help for more)"
+TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|reload|stop (wc-ctl --help for more)"
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -91,6 +93,8 @@ def run(words: Words) -> None:
 def _act(control: Control, action: str, names: Sequence[str], as_json: bool) -> None:
     if action == "show":
         _print_session(control, as_json)
+    elif action == "reload":
+        _reload(control, names, as_json)
     elif action == "stop":
         control.stop()
     else:
@@ -107,6 +111,19 @@ def _change(control: Control, action: str, words: Sequence[str]) -> list[str]:
     if settings:
         raise UserError(f"{action} takes no settings", why=f"found {' '.join(settings)}", try_=TRY)
     return control.enable(*names) if action == "enable" else control.disable(*names)
+
+
+def _reload(control: Control, words: Sequence[str], as_json: bool) -> None:
+    if list(words) not in ([], ["library"]):
+        raise UserError(f"reload takes no '{' '.join(words)}'", try_="wc-ctl SESSION reload, or reload library")
+    answer = reload(control.path, control.consumer, anew=bool(words))
+    problem = UserWarning_ if answer.changed else UserError
+    for each in answer.problems:
+        sys.stderr.write(text(TOOL, problem(*each)))
+    if as_json:
+        _emit(answer)
+    if not answer.changed:
+        sys.exit(OWN_ERROR)
 
 
 def _settings(words: dict[str, str]) -> dict[str, Any]:

@@ -21,19 +21,17 @@ from .accounting import Account
 from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
-from .engine import Engine
 from .feed import Feed
 from .filter import Filter
 from .inherited import descriptor_paths, descriptor_paths_of
-from .launch import resolve
 from .life import Life, die_as
 from .log import Log
 from .machine import Native
 from .options import Options
 from .recording import Recording
 from .refusal import OWN_ERROR
-from .reload import Reload
 from .render import Look, Output
+from .requests import Requests
 from .session import SessionDirectory
 from .sight import Sight
 from .spool import NOT_WRITTEN, Spool
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
 
 LOST = 124
 FAREWELL_NS = 100_000_000
+SOON = 0.001
+"""Seconds between looks while something is being changed."""
 
 
 class Sink(Protocol):
@@ -113,8 +113,7 @@ def follow(
     try:
         lost = run.to_the_end()
     finally:
-        if run.reload is not None:
-            run.reload.close()
+        run.requests.close()
         drain.close()
         session.remove()
         if tracer is not None:
@@ -144,7 +143,7 @@ class _Run:
         """The tracer died, and the program with it (or, attached to, went on alone)."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
-        self.reload: Reload | None = None
+        self.requests = Requests(given, session, log, life, drain.manifest, tracer)
         self.failed = False
         self.sink: Sink = Nowhere()
         try:
@@ -215,14 +214,14 @@ class _Run:
         while not life.ended or (self.given.wait_all and self._others_run()):
             self._take(self.drain.poll())
             self._hear()
-            self._answer_requests()
+            self.requests.answer()
             self._repeat_warnings()
             if self.feed is not None:
                 self.feed.look(self.log)
             if life.stopped_by:
                 self.sink.tick(time.monotonic_ns())
                 life.stop_with_it()
-            life.wait(self.drain.delay)
+            life.wait(min(self.drain.delay, SOON) if self.requests.busy else self.drain.delay)
 
     def _hear(self) -> None:
         """Repeat what the tracer has to say, and notice its death: it says goodbye otherwise."""
@@ -270,31 +269,6 @@ class _Run:
 
     def _others_run(self) -> bool:
         return self.drain.alive
-
-    def _answer_requests(self) -> None:
-        for number in self.life.requests:
-            name = {10: "SIGUSR1", 12: "SIGUSR2"}[number]
-            if self.given.config is None:
-                self.log.line(f"{name}: this run has no config to read again; nothing changes")
-                continue
-            self.log.note(f"{name}: reading {self.given.config} again")
-            if number == 12 and self.drain.manifest.handlers:
-                self.log.line("SIGUSR2: the handler library stays the one that the program began with")
-            self.reload = self.reload or self._reload()
-            self.reload.start()
-        self.life.requests.clear()
-        for problem in self.reload.poll() if self.reload else ():
-            self.log.warn(problem.what, problem.at, problem.why, problem.try_)
-
-    def _reload(self) -> Reload:
-        """What reads the config again, for the program that runs."""
-        program = f"/proc/{self.life.pid}/exe"
-        if self.given.program:
-            program = os.fsdecode(resolve(self.given.program[0], dict(os.environb)).image)
-        alone = not os.path.lexists(self.session.shim_link)
-        engine: Engine = "ptrace" if alone else "auto" if self.tracer else "preload"
-        return Reload(self.given.config or "", program, engine, self.session.path, self.drain.manifest,
-                      self.given.inject)  # fmt: skip
 
     def _repeat_warnings(self) -> None:
         """Say what the runtime cannot say itself: the program's standard error is not ours."""

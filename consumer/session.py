@@ -4,8 +4,8 @@ Created by wc-run before the program is exec'd (so: os, fcntl and struct only), 
 its consumer is dead. Rules: mode 0700; shared files are read and written by pread and pwrite, never mapped (a program
 may truncate them); exactly one consumer, which holds a lock (flock) on ``lock`` as long as it lives.
 
-Besides these it holds links to the config's handlers (which the shim loads by that name), and ``warnings``, lines that
-programs had to say about them.
+Besides these it holds a link to a copy of the config's handlers (which the shim loads by that name), ``handlers``,
+the table of what has changed there (table.py), and ``warnings``, lines that programs had to say about them.
 
 Life of a directory: created; its programs add seg-PID-TICKS; ``close`` makes wrappers pass through; ``remove``. One
 whose consumer died stays readable (wc-report SESSION) for KEEP_SECONDS, or until its room is needed: then the next
@@ -24,7 +24,7 @@ import time
 from wc_intercept.generator.errors import UserError
 
 from . import abi_fields as abi
-from . import room
+from . import room, table
 from .machine import ticks_per_second
 from .settings import read as read_settings
 from .shim import ManifestHead, pack_manifest, parse_manifest
@@ -34,6 +34,8 @@ PREFIX = "wc-"
 SHIM_LINK = "shim.so"
 PLAN_LINK = "plan"
 HANDLERS_LINK = "handlers.so"
+FIRST_COPY = "handlers-0.so"
+NOEXEC = 8
 WARNINGS = "warnings"
 MOST_WARNING_BYTES = 16384
 Stored = tuple[ManifestHead, list[int], bytes]
@@ -101,7 +103,8 @@ class SessionDirectory:
                     os.symlink(os.path.realpath(file), os.path.join(path, link))
             handlers = read_settings(stored[2]).handlers
             if handlers:
-                os.symlink(handlers, os.path.join(path, HANDLERS_LINK))
+                os.symlink(_own_copy(handlers, path), os.path.join(path, HANDLERS_LINK))
+            _make_table(path, stored[0].targets + abi.CONTROL_ROOM)
             os.close(_write_new(os.path.join(path, "manifest"), manifest))
             control = _write_new(os.path.join(path, "control"), _control_bytes(stored, options, given))
             return cls(path, lock, control, stored)
@@ -333,6 +336,30 @@ def _take_lock(path: str) -> int:
             try_="wait for its wc-run to end; what it has seen is in its own output",
         ) from error
     return lock
+
+
+def _own_copy(library: str, session: str) -> str:
+    """Return what to load for *library*: a copy, which stays as it is when the file is overwritten.
+
+    The file itself where there is no room, where nothing may be run, and where it finds others by its own place: $ORIGIN.
+    """
+    own = os.path.join(session, FIRST_COPY)
+    try:
+        with open(library, "rb", buffering=0) as file:
+            data = file.read()
+        if b"ORIGIN" in data or os.statvfs(session).f_flag & NOEXEC:
+            return library
+        os.close(_write_new(own, data))
+    except OSError:
+        return library  # it is not there, perhaps: whoever loads it says so
+    return own
+
+
+def _make_table(session: str, targets: int) -> None:
+    try:
+        table.create(session, targets)
+    except OSError:
+        pass  # RLIMIT_FSIZE: then handlers stay what they are, and whoever wants to change them is told
 
 
 def _write_new(path: str, data: bytes) -> int:

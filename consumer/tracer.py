@@ -1,11 +1,11 @@
 """The tracer as wc-run sees it: a process beside the program, and the line to it.
 
 Started by run.py and api.py once the session exists. The line is one end of a SOCK_SEQPACKET pair, a text message a
-packet: ``launch PID FILTERED``, ``attach PID`` and ``detach`` to the tracer; ``ok PID``, ``error TEXT``, ``warn TEXT``,
-``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the program's and is in no session of its
-terminal; it outlives wc-run when it must (programs that it traces could not go on without it); that it died is noticed
-by the line's end, and told. While the program starts nobody else reads the line, so that the program's own process asks
-to be traced and hears the answer itself.
+packet: ``launch PID FILTERED``, ``attach PID``, ``handlers`` and ``detach`` to the tracer; ``ok PID``, ``error
+TEXT``, ``warn TEXT``, ``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the program's and
+is in no session of its terminal; it outlives wc-run when it must (programs that it traces could not go on without
+it); that it died is noticed by the line's end, and told. While the program starts nobody else reads the line, so that
+the program's own process asks to be traced and hears the answer itself.
 
 Absent on purpose: what the tracer does (runtime/tracer/), and the plan's layout but for the system calls' numbers.
 """
@@ -123,6 +123,10 @@ class Tracer:
     def detach(self) -> None:
         """Let every process go that can be let go. The message ``end`` says when that is done."""
         self._send("detach")
+
+    def look(self) -> None:
+        """Have it look at the session's table of handlers, where it answers."""
+        self._send("handlers")
 
     def hear(self) -> list[tuple[str, str]]:
         """Return the messages that have come, each as its first word and the rest."""

@@ -212,6 +212,8 @@ def _small_hook(symbol: str, names: Sequence[str]) -> Hook:
         return Hook(before=(f"wci_hook_syscall((long){names[0]}, arg1, arg2);",))
     if symbol in ("longjmp", "_longjmp", "siglongjmp"):
         return Hook(before=(f"wci_handler_longjmp({names[0]});",))
+    if symbol in ("unshare", "setns"):
+        return Hook(before=("wci_control_end();",))
     if symbol == "mlockall":
         return Hook(before=("wci_hook_mlockall();",))
     if symbol in _EARLY:

@@ -29,10 +29,11 @@ VERSION = "0.1.0"
 FOR_HANDLERS = {
     "__libc_start_main": "WCI_TAIL_START",
     "ptrace": "WCI_TAIL_PTRACE",
+    **dict.fromkeys(("unshare", "setns"), "WCI_TAIL_ALONE"),
     **dict.fromkeys(("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"), "WCI_TAIL_LONGJMP"),
 }
 """Wrapped for the runtime's own sake when a config has handlers: where they are loaded, what answers their questions
-about the call they stand in, and what may leave them."""
+about the call they stand in, what may leave them, and what the control thread must not see."""
 BEFORE_TAIL = {"vfork": "WCI_TAIL_VFORK", "__vfork": "WCI_TAIL_VFORK", **FOR_HANDLERS}
 """What a tail-jump does besides recording."""
 

@@ -30,8 +30,11 @@ def check(config: Config) -> None:
         _exports(config)
 
 
-def missing(config: Config) -> Iterator[UserWarning_]:
-    """Yield a warning for a library that is not there, or for each handler that it does not export."""
+def missing(config: Config, file: str = "") -> Iterator[UserWarning_]:
+    """Yield a warning for a library that is not there, or for each handler that it does not export.
+
+    *file*: a copy of the library that is asked instead.
+    """
     path, named = config.library_path, list(_named(config))
     if not named:
         return
@@ -39,7 +42,7 @@ def missing(config: Config) -> Iterator[UserWarning_]:
         why = "No such file or directory; without it no handler runs"
         yield UserWarning_(f"cannot read {path}", config.where("library_path"), why, COMPILE.format(path))
         return
-    exports = _exports(config)
+    exports = _exports(config, file)
     yield from (_missing(path, name, where, exports) for name, where in named if name not in exports)
 
 
@@ -66,9 +69,9 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
                 yield name, config.document.where((call.key, call.index, key))
 
 
-def _exports(config: Config) -> list[str]:
+def _exports(config: Config, file: str = "") -> list[str]:
     try:
-        return list(Library.read(config.library_path).exports)
+        return list(Library.read(file or config.library_path).exports)
     except UserError as error:
         what = f"cannot use the handler library {config.library_path}"
         why = f"{error.why}; needed is a shared library for this machine"

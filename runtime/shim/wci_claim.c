@@ -6,6 +6,7 @@
  * ring).  A thread's records are attributed in band: the first record that an owner writes is PROCESS or THREAD.
  * Absent on purpose: a hook at thread exit. Interposed calls still come after any key destructor.
  */
+#include "wci_control.h"
 #include "wci_handler.h"
 #include "wci_runtime.h"
 
@@ -292,6 +293,8 @@ wci_ring_acquire(uint32_t target, uintptr_t frame)
         }
         wci_tls.error = wci_errno_location();
         wci_tls.ring = ring_claim(reason);
+        if (wci_tls.ring != NULL && reason == WCI_PROCESS_FORK)
+                wci_control_behind();
         if (wci_tls.ring != NULL)
                 return wci_tls.ring;
         wci_tls.retry = WCI_RETRY_CALLS;

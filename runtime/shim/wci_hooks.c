@@ -108,6 +108,7 @@ static void
 turn_quiet(void)
 {
         wci_quiet = true;
+        wci_control_end();
         if (wci_segment != NULL)
                 wci_segment->quiet = 1;
 }
@@ -127,6 +128,8 @@ wci_hook_syscall(long number, unsigned long first, unsigned long second)
 {
         if (number == SYS_prctl)
                 wci_hook_prctl((int)first, second);
+        if (number == SYS_unshare || number == SYS_setns)
+                wci_control_end();
         if (number != SYS_seccomp)
                 return;
         turn_quiet();

@@ -29,6 +29,8 @@ WCI_HIDDEN char *const *wci_environment_with(char *const *environment, char **ro
 WCI_HIDDEN void wci_hook_prctl(int option, unsigned long argument);
 WCI_HIDDEN void wci_hook_syscall(long number, unsigned long first, unsigned long second);
 WCI_HIDDEN void wci_hook_mlockall(void);
+/* Before unshare and setns, which refuse processes of several threads: wci_control.c's ends. */
+WCI_HIDDEN void wci_control_end(void);
 
 WCI_HIDDEN void *wci_early_alloc(size_t size, size_t align);
 WCI_HIDDEN bool wci_early_owns(const void *pointer);

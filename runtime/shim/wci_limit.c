@@ -5,6 +5,7 @@
  * call: wc_limit.h's locked instruction is all). An ordinary call pays nothing: it enters by the branch that frequency always
  * had, and comes back by the one that asks whose ring it is, which a marked call never passes.
  */
+#include "wci_control.h"
 #include "wci_runtime.h"
 
 #include "wc_limit.h"
@@ -26,6 +27,7 @@ WCI_COLD void
 wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol)
 {
         wci_ring_counts(ring, target)->generation = WCI_WORD_GENERATION(word);
+        wci_control_behind();
         uint32_t stamp;
         struct wci_cell *cell = wci_ring_reserve(ring, WCI_UNCOUNTED, 1, &stamp);
         if (cell == NULL)

@@ -26,6 +26,9 @@
 struct wci_alive {
         uint32_t pid; /* whose memory this is; 0: nobody looked since the fork */
         uint32_t quiet;
+        uint32_t control; /* wci_control.c's: the control thread; UINT32_MAX while it is being made; 0: none */
+        uint32_t ending;  /* 1: that shall end */
+        uint32_t clean;   /* 1: a fork that left nothing half loaded, or none */
 };
 
 /* R1: at most 64 bytes. */

@@ -5,6 +5,7 @@
  * that ld.so gives to constructors.  Rules: R2 (errno as it was), R4 (whatever fails, the program runs on), R5 (no
  * descriptor stays open), R9 (nothing is torn down: there is no destructor), R10 (without a session, pass through).
  */
+#include "wci_control.h"
 #include "wci_runtime.h"
 
 #include <errno.h>
@@ -158,6 +159,7 @@ start_session(const char *session, char **environment)
                 __atomic_fetch_add(&control->no_segment, 1, __ATOMIC_RELAXED);
                 return;
         }
+        wci_table_open(session_path);
         wci_ring_first();
         __atomic_store_n(&wci_words, (const uint64_t *)((char *)control + WCI_CONTROL_WORDS), __ATOMIC_RELEASE);
         if (control->follow == WCI_FOLLOW_NONE)

@@ -6,6 +6,7 @@
  */
 #include "wci_tail.h"
 
+#include "wci_hooks.h"
 #include "wci_runtime.h"
 
 #include <errno.h>
@@ -89,6 +90,8 @@ before(const struct wci_tail *tail, const uint64_t *registers)
 {
         if (tail->before == WCI_TAIL_START)
                 wci_handlers_load();
+        if (tail->before == WCI_TAIL_ALONE)
+                wci_control_end();
         if (tail->before == WCI_TAIL_LONGJMP)
                 wci_handler_longjmp((const void *)registers[0]);
         if (tail->before == WCI_TAIL_PTRACE &&

@@ -17,6 +17,7 @@ struct wci_tail {
 #define WCI_TAIL_VFORK 1   /* the caller's memory and thread-local storage are about to be shared with a child */
 #define WCI_TAIL_START 2   /* the program is about to start: load its handlers */
 #define WCI_TAIL_LONGJMP 3 /* may leave a handler */
+#define WCI_TAIL_ALONE 5   /* refuses processes of several threads: ours ends before */
 #define WCI_TAIL_PTRACE 4  /* answered in process when a handler asks about its own call */
 
 extern WCI_HIDDEN const struct wci_tail wci_tails[];

@@ -13,7 +13,7 @@
  *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
  *   wct_attach.c    -p, detach                                        wct_space.c, wct_want.c  objects, what is planted in them
  *   wct_pin.c       one processor for both                            wct_maps.c, wct_object.c, wct_elf.c  what they are read from
- *   wct_handler.c   user handlers                                     wct_break.c     breakpoints: planted, hit, left
+ *   wct_handler.c, wct_swap.c  user handlers, and which there are     wct_break.c     breakpoints: planted, hit, left
  *   wct_image.c     what of an executed image is shown                wct_entry.c, wct_site.c, wct_return.c  functions entered, and left
  *   wct_errno.c, wct_go.c  where errno is; stacks that move           wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
  *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
@@ -41,6 +41,7 @@
 
 struct wct_space;
 struct wct_segment;
+struct wct_pair;
 
 /* --- the session (wct_main.c fills it once) ------------------------------------------------------------------------- */
 
@@ -141,6 +142,7 @@ struct wct_call {
         uint32_t place; /* in the ring's in-flight stack */
         uint32_t serial;
         struct wct_kept *kept; /* what was captured at entry; owned */
+        const struct wct_pair *handlers; /* its target's when it began; NULL: none */
 };
 
 struct wct_tracee {
@@ -304,6 +306,8 @@ void wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, 
 /* --- handlers and placement (wct_handler.c, wct_pin.c) ------------------------------------------------------------------ */
 
 const char *wct_handlers_open(const char *library); /* NULL, or why not */
+void wct_handlers_look(void); /* at what wc-run has changed */
+const struct wct_pair *wct_pair_of(const struct wct_symbol *symbol); /* the target's now; NULL: none */
 bool wct_has_handler(const struct wct_symbol *symbol);
 /*
  * Run the target's handler for a call that begins or has ended. registers of the stop are what it sees (rip the function,
@@ -311,7 +315,7 @@ bool wct_has_handler(const struct wct_symbol *symbol);
  * (orig_rax -1): then rax is the result.
  */
 bool wct_handler_enter(struct wct_tracee *tracee, const struct wct_symbol *symbol);
-void wct_handler_exit(struct wct_tracee *tracee, const struct wct_symbol *symbol);
+void wct_handler_exit(struct wct_tracee *tracee, const struct wct_call *call); /* those that it began with */
 
 void wct_pin(struct wct_process *process);   /* one thread, no children: share our processor */
 void wct_unpin(struct wct_process *process); /* for good: it is let go */

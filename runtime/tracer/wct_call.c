@@ -347,6 +347,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         call->serial = ++ring->serial;
         begin(call, ring, site);
         const bool handled = wct_has_handler(symbol) || symbol->inject != 0; /* or what comes of it is not known yet */
+        call->handlers = wct_pair_of(symbol);
         call->recorded = handled || !enters_only(symbol);
         if (handled)
                 return;

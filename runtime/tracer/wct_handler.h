@@ -1,5 +1,5 @@
 /*
- * wct_handler.h: what the files of handlers share: wct_handler.c (which handler), wct_handler_guard.c (running one, and
+ * wct_handler.h: what the files of handlers share: wct_swap.c (which handlers), wct_handler.c (whose call), wct_handler_guard.c (running one, and
  * surviving it), wct_handler_regs.c (the call as it sees it). Nobody else includes it; the rest of the tracer uses wct.h.
  */
 #ifndef WCT_HANDLER_H
@@ -13,6 +13,12 @@ struct wct_handler {
         const char *name; /* of the plan */
         wct_function run;
         bool off; /* it has crashed, or tried to end the tracer */
+};
+
+/* A target's handlers, never changed and never freed; NULL where there is none. */
+struct wct_pair {
+        struct wct_handler *enter;
+        struct wct_handler *leave;
 };
 
 /* Once, in the thread that makes the ptrace calls: from now on a crash in wct_handler_run is survived. */

@@ -4,7 +4,7 @@
  *   wc-tracer --session DIR --line FD [--beside] [--no-pin]
  *
  * Started by wc-run.  The line is a SOCK_SEQPACKET socket, a packet a message:
- *   to us    launch PID FILTERED | attach PID | detach
+ *   to us    launch PID FILTERED | attach PID | handlers (answered in the session's table) | detach
  *   from us  ok PID | error TEXT | warn TEXT | exit PID STATUS (as waitpid has it) | end
  * Two threads: main makes all ptrace calls and runs the handlers; the other hears the line and the signals that end us, and
  * wakes main out of waitpid by a signal, again and again until main has looked, since the first may come before the wait.
@@ -137,6 +137,10 @@ obey(const char *text)
                 wct_session.over = true;
                 wct_detach_all();
                 ended = wct_tracees() == 0;
+                return;
+        }
+        if (strcmp(text, "handlers") == 0) {
+                wct_handlers_look();
                 return;
         }
         bool done = false;

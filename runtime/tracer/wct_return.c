@@ -198,8 +198,8 @@ wct_return_innermost(struct wct_tracee *tracee)
         wct_call_returned(call);
         const bool asked = call->symbol->when_after != 0 && site_after(&site, registers, tracee, call);
         if (!asked || wct_call_holds(call, &site)) {
-                if (wct_has_handler(call->symbol))
-                        wct_handler_exit(tracee, call->symbol);
+                if (call->handlers != NULL)
+                        wct_handler_exit(tracee, call);
                 if (site_after(&site, registers, tracee, call))
                         wct_call_exit(call, &site);
         }

@@ -233,7 +233,7 @@ refuse(struct wct_tracee *tracee)
 static int64_t
 handle_exit(struct wct_tracee *tracee, int64_t result)
 {
-        wct_handler_exit(tracee, innermost(tracee)->symbol);
+        wct_handler_exit(tracee, innermost(tracee));
         const struct user_regs_struct *regs = wct_regs(tracee);
         return regs == NULL ? result : (int64_t)regs->rax;
 }
@@ -254,7 +254,7 @@ wct_syscall_finish(struct wct_tracee *tracee, int64_t result)
         wct_call_returned(call);
         site_back(&site, tracee, call, result);
         if (wct_call_holds(call, &site)) {
-                if (wct_has_handler(call->symbol) && !(call->symbol->flags & WCT_EXECS && result == 0))
+                if (call->handlers != NULL && !(call->symbol->flags & WCT_EXECS && result == 0))
                         result = handle_exit(tracee, result);
                 call = innermost(tracee);
                 site_back(&site, tracee, call, result);
