@@ -230,7 +230,7 @@ class _Run:
             return
         for word, rest in tracer.hear():
             if word == "warn":
-                self.log.warn(rest)
+                self.log.warn(self.session.by_given_name(rest))
             elif word == "error":
                 self.log.fail(UserError(rest))
             elif word == "exit" and self.given.attach:

@@ -82,7 +82,8 @@ class Reload:
         self._again = self._anew = self._anew_again = False
         self._copies: list[str] = []
         self._pairs = _first_pairs(manifest)
-        self._library = manifest.handlers
+        self._library = self.library = manifest.handlers
+        """That in force, and the one that was asked for last: library_path as the config has it."""
         self._copy = _first_copy(session) if self._pairs else ""
         self.number = 0
         """Of the reading that is under way, or was the last."""
@@ -222,6 +223,7 @@ class Reload:
             return
         if answer.copy and answer.copy != self._copy:
             self._copies.append(answer.copy)
+        self.library = answer.library or self.library
         pairs, without = self._pairs_of(answer.targets)
         if without:
             why = "the program began without library_path: no wrapper looks for handlers"

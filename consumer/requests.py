@@ -84,7 +84,9 @@ class Requests:
 
     def _go_on(self, reload: Reload) -> None:
         number = reload.number
-        for problem in reload.poll():
+        problems = list(reload.poll())
+        self._session.library = reload.library
+        for problem in problems:
             self._log.warn(problem.what, problem.at, problem.why, problem.try_)
             self._problems.append(problem)
         if reload.told:
@@ -92,8 +94,8 @@ class Requests:
             reload.told = ""
         if reload.busy and reload.number == number:
             return
-        problems = [(each.what, each.at, each.why, each.try_) for each in self._problems]
-        tell(self._session.path, Reloaded(self._begun, reload.changed, problems))
+        told = [(each.what, each.at, each.why, each.try_) for each in self._problems]
+        tell(self._session.path, Reloaded(self._begun, reload.changed, told))
         self._begun = 0
         if reload.busy:  # asked again meanwhile
             self._begin()

@@ -75,6 +75,8 @@ class SessionDirectory:
         self.head, self.words, self.json = stored
         self._lock, self._control, self._owner = lock, control, os.getpid()
         self._warned, self._said = 0, set[str]()
+        self.library = read_settings(self.json).handlers
+        """The handler library that was loaded last, as the config names it."""
         values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
         self.policy, self.clock, self.budget = values["policy"], values["clock"], self.get("budget")
         self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
@@ -165,7 +167,13 @@ class SessionDirectory:
         self._warned += len(whole)
         new = [line for line in dict.fromkeys(whole.decode("utf-8", "replace").splitlines()) if line not in self._said]
         self._said.update(new)
-        return new
+        return [self.by_given_name(line) for line in new]
+
+    def by_given_name(self, text: str) -> str:
+        """Put the library that was given in place of the copy that is loaded."""
+        import re  # not before the program runs
+
+        return re.sub(re.escape(self.path) + r"/handlers-\d+\.so", lambda _: self.library, text)
 
     def close(self) -> None:
         """Switch every target off and the session closed: from here on wrappers pass through."""
@@ -341,7 +349,7 @@ def _take_lock(path: str) -> int:
 def _own_copy(library: str, session: str) -> str:
     """Return what to load for *library*: a copy, which stays as it is when the file is overwritten.
 
-    The file itself where there is no room, where nothing may be run, and where it finds others by its own place: $ORIGIN.
+    The file itself where there is no room, where nothing may run, and where it finds others by its own place: $ORIGIN.
     """
     own = os.path.join(session, FIRST_COPY)
     try:

@@ -98,8 +98,8 @@ class Swap:
 def copy(library: str, session: str, name: str) -> str:
     """Copy *library* to where it can be loaded from, and return that path. Raises OSError.
 
-    In the session's directory, under *name*; beside the original where that forbids programs, or where the library finds
-    others by $ORIGIN, the directory that it lies in.
+    In the session's directory, under *name*; beside the original where that forbids programs, or where the library
+    finds others by $ORIGIN, the directory that it lies in.
     """
     with open(library, "rb") as file:
         data = file.read()
