@@ -42,7 +42,8 @@ class Swap:
         try:
             self._table = Table(path)
         except OSError as error:
-            raise UserError(f"handlers cannot be changed: {error.strerror}", path, "the session has no table") from error
+            why = f"the session has no table: {error.strerror}"
+            raise UserError("handlers cannot be changed", path, why) from error
         self._native, self._tracer = Native(), tracer
         self._page = self._native.map_page(self._table.file, 0)
         self._number = self._begun = self._deadline = 0

@@ -51,7 +51,7 @@ def orphan(root: Path, monkeypatch: pytest.MonkeyPatch, pid: int = 0x7FFFFFFF, a
 
 def test_a_session_holds_what_programs_and_reports_need(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_session(monkeypatch, root)
-    assert {"control", "manifest", "shim.so", "lock"} == set(os.listdir(made.path))
+    assert {"control", "handlers", "manifest", "shim.so", "lock"} == set(os.listdir(made.path))
     assert 0o700 == stat.S_IMODE(os.stat(made.path).st_mode)
     assert os.path.realpath("/bin/true") == os.readlink(made.shim_link)
     assert encode(manifest()) == shim.parse_manifest(Path(made.path, "manifest").read_bytes(), "")[2]
