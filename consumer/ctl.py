@@ -192,11 +192,11 @@ def _print_session(control: Control, as_json: bool) -> None:
 
 def _told(state: State) -> str:
     words = ["on" if state.on else "off"]
-    words += [f"every {state.frequency}th call"] if state.frequency > 1 else []
+    words += [f"one call in {state.frequency}"] if state.frequency > 1 else []
     words += [f"at most {state.max_per_second} records a second"] if state.max_per_second else []
     words += [f"calls of {duration_text(state.min_duration)} and longer"] if state.min_duration else []
     words += ["dropped when full"] if state.drop else []
-    words += [f"changed {state.generation} times"] if state.generation else []
+    words += [f"changed {state.generation} time{'s' if state.generation > 1 else ''}"] if state.generation else []
     return ", ".join(words)
 
 
