@@ -88,6 +88,27 @@ def test_handlers_run_for_calls_that_are_not_recorded(calls: str, compile_c: Com
     assert 1 <= len(events) <= at_most(begun) and 6 - len(events) == account["usleep"].filtered
 
 
+@ENGINES
+@pytest.mark.parametrize("when", ["j <= -50", "ret >= 50"])
+def test_calls_that_a_condition_leaves_out_use_up_no_second(calls: str, engine: str, when: str) -> None:
+    begun = time.monotonic()
+    func = {"func_name": "labs", "max_per_second": MOST, "when": when}
+    events, account = run(engine, calls, "2", "0.02", "0", funcs=[func])
+    assert 50 <= min(event["ret"] for event in events)
+    assert MOST <= len(events) <= at_most(begun)
+    assert account["labs"].calls == len(events) + account["labs"].filtered
+
+
+@ENGINES
+def test_what_is_injected_is_limited_as_a_record_and_happens_all_the_same(calls: str, engine: str) -> None:
+    begun = time.monotonic()
+    func = {"func_name": "usleep", "max_per_second": 1, "inject": {"errno": "EINTR"}}
+    events, account = run(engine, calls, "0", "0", "50", funcs=[func])
+    assert {("EINTR", True)} == {(event["errno"], event["injected"]) for event in events}
+    assert time.monotonic() - begun < 60 and 1 <= len(events) <= at_most(begun)
+    assert 100 == account["usleep"].calls == len(events) + account["usleep"].filtered
+
+
 def test_limits_of_system_calls(calls: str) -> None:
     syscalls = [{"syscall_id": "clock_nanosleep", "min_duration": "10ms"}]
     events, account = run("ptrace", calls, "0", "0", "3", syscalls=syscalls)

@@ -70,47 +70,44 @@ waits(const struct wci_limit *limit, uint32_t clocks)
         return limit->shortest != 0 && (clocks & (WCI_CLOCK_AT_EXIT | WCI_LIMIT_EARLY)) == WCI_CLOCK_AT_EXIT;
 }
 
-/* Returns false when the call is not to be recorded, and has been counted so. */
-WCI_COLD bool
-wci_enter_unusual(struct wci_call *call, struct wci_count *count, uint64_t word, uint32_t clocks)
+/* Returns the call's claims, 0 when it is not to be recorded and has been counted so. */
+WCI_COLD uint32_t
+wci_enter_unusual(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t clocks)
 {
+        struct wci_count *count = wci_ring_counts(ring, target);
         if (is_sampled_out(count, word))
-                return false;
+                return 0;
         if (!(word & WCI_WORD_LIMITED) || wci_limits == NULL)
-                return true;
-        struct wci_limit *limit = &wci_limits[call->target];
-        if (waits(limit, clocks)) {
-                call->claims |= WCI_CALL_LIMITED;
-                return true;
-        }
-        if (wcl_let_through(limit, wci_clock()))
-                return true;
+                return ring->claims;
+        if (waits(&wci_limits[target], clocks))
+                return ring->claims | WCI_CALL_LIMITED;
+        if (wcl_let_through(&wci_limits[target], wci_clock()))
+                return ring->claims;
         wci_add_unlocked(&count->filtered, 1);
-        return false;
+        return 0;
 }
 
 /* Returns false when the limits are against the record. They are asked once. */
 WCI_COLD bool
-wci_limit_ask(struct wci_call *call, uint64_t duration)
+wci_limit_ask(struct wci_ring *ring, uint32_t target, uint64_t duration)
 {
-        struct wci_limit *limit = &wci_limits[call->target & ~WCI_UNCOUNTED];
-        call->claims &= ~WCI_CALL_LIMITED;
+        struct wci_limit *limit = &wci_limits[target & ~WCI_UNCOUNTED];
         if (!wcl_is_short(limit, duration) && wcl_let_through(limit, wci_clock()))
                 return true;
-        wci_add_unlocked(&wci_ring_counts(call->ring, call->target & ~WCI_UNCOUNTED)->filtered, 1);
+        wci_add_unlocked(&wci_ring_counts(ring, target & ~WCI_UNCOUNTED)->filtered, 1);
         return false;
 }
 
-/* A call that came back and does not look as it should: marked, or not ours. */
+/* A call that came back and does not look as it should: marked, or not ours. What is not recorded is left here. */
 WCI_COLD bool
-wci_returned_limited(struct wci_call *call, uint32_t clocks)
+wci_returned_limited(struct wci_ring *ring, uint32_t claims, uint32_t depth, uint32_t target, uint64_t duration,
+                     uint32_t clocks)
 {
-        const struct wci_ring *ring = call->ring;
-        if (!(call->claims & WCI_CALL_LIMITED) || ring->owner_pid != wci_alive->pid ||
-            ring->claims != (call->claims & ~WCI_CALL_LIMITED))
+        if (!(claims & WCI_CALL_LIMITED) || ring->owner_pid != wci_alive->pid ||
+            ring->claims != (claims & ~WCI_CALL_LIMITED))
                 return false;
-        if (clocks & WCI_LIMIT_LATE || wci_limit_ask(call, call->duration))
+        if (clocks & WCI_LIMIT_LATE || wci_limit_ask(ring, target, duration))
                 return true;
-        wci_leave(call);
+        ring->depth = depth;
         return false;
 }

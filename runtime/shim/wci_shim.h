@@ -172,9 +172,11 @@ wci_inside_push(struct wci_ring *ring, struct wci_call *call, uint32_t symbol, u
         call->depth = depth;
 }
 
-WCI_HIDDEN bool wci_enter_unusual(struct wci_call *call, struct wci_count *count, uint64_t word, uint32_t clocks);
-WCI_HIDDEN bool wci_returned_limited(struct wci_call *call, uint32_t clocks);
-WCI_HIDDEN bool wci_limit_ask(struct wci_call *call, uint64_t duration);
+/* These take values, not the call: so it stays in registers. */
+WCI_HIDDEN uint32_t wci_enter_unusual(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t clocks);
+WCI_HIDDEN bool wci_returned_limited(struct wci_ring *ring, uint32_t claims, uint32_t depth, uint32_t target,
+                                     uint64_t duration, uint32_t clocks);
+WCI_HIDDEN bool wci_limit_ask(struct wci_ring *ring, uint32_t target, uint64_t duration);
 WCI_HIDDEN void wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t symbol);
 
 /*
@@ -197,7 +199,10 @@ wci_enter_count(struct wci_call *call, uint64_t word, uint32_t target, uint32_t 
         call->ring = ring;
         call->claims = ring->claims;
         call->target = target;
-        return WCI_LIKELY(!(word & WCI_WORD_UNUSUAL)) || wci_enter_unusual(call, count, word, clocks);
+        if (WCI_LIKELY(!(word & WCI_WORD_UNUSUAL)))
+                return true;
+        call->claims = wci_enter_unusual(ring, word, target, clocks);
+        return call->claims != 0;
 }
 
 /* It is to be recorded: take the time, and note that the thread is inside it. */
@@ -245,7 +250,7 @@ wci_returned(struct wci_call *call, uint32_t clocks)
                 call->duration = WCI_NO_DURATION;
         struct wci_ring *ring = call->ring;
         if (WCI_UNLIKELY(ring->owner_pid != wci_alive->pid || ring->claims != call->claims) &&
-            !wci_returned_limited(call, clocks))
+            !wci_returned_limited(ring, call->claims, call->depth, call->target, call->duration, clocks))
                 return false;
         call->error = *wci_tls.error;
         return true;
@@ -255,7 +260,10 @@ wci_returned(struct wci_call *call, uint32_t clocks)
 WCI_INLINE bool
 wci_limited(struct wci_call *call, uint64_t duration)
 {
-        return WCI_UNLIKELY(call->claims & WCI_CALL_LIMITED) && !wci_limit_ask(call, duration);
+        if (WCI_LIKELY(!(call->claims & WCI_CALL_LIMITED)))
+                return false;
+        call->claims &= ~WCI_CALL_LIMITED;
+        return !wci_limit_ask(call->ring, call->target, duration);
 }
 
 /* The call is recorded, or lost: the thread is inside it no more. Not before: see abandoned in wci_ring.c. */
