@@ -85,7 +85,6 @@ def expected(rule: dict[str, Any]) -> str:
     ("rule", "failed"),
     [
         ({"every": 10}, range(10, 101, 10)),
-        ({"first": 3}, range(3, 101)),
         ({"first": 3, "last": 9, "step": 2}, range(3, 10, 2)),
         ({"probability": 0.25, "seed": 42}, None),
     ],
@@ -107,6 +106,38 @@ def test_a_rule_counts_what_frequency_leaves(injected: Injected) -> None:
     ran = injected("preload", "threads", {}, funcs=[fault])
     shown = "".join("x" if n % 20 == 0 else "." for n in range(1, ROUNDS + 1))
     assert [shown] * 6 == ran.lines
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_rule_counts_the_calls_of_which_when_holds(injected: Injected, engine: str) -> None:
+    """What depends on the result is asked behind the fault."""
+    fault: dict[str, Any] = {"func_name": "access", "inject": {"errno": "EIO", "every": 10}, "when": "mode == 0"}
+    ran = injected(engine, "threads", {}, funcs=[fault])
+    assert [expected({"every": 10})] * 6 == ran.lines
+    fault["when"] = "mode != 0"
+    assert ["." * ROUNDS] * 6 == injected(engine, "threads", {}, funcs=[fault]).lines
+    fault["when"] = "errno == EIO"
+    ran = injected(engine, "threads", {}, funcs=[fault])
+    assert [expected({"every": 10})] * 6 == ran.lines
+    assert [True] * 60 == [call["injected"] for call in ran.calls]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_limits_are_about_records_and_not_about_faults(injected: Injected, engine: str) -> None:
+    fault = {"func_name": "access", "max_per_second": 1, "inject": {"errno": "EIO", "every": 10}}
+    ran = injected(engine, "threads", {}, funcs=[fault])
+    assert [expected({"every": 10})] * 6 == ran.lines
+    assert len(ran.calls) < 600
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_delays_in_some_threads_cost_no_call_of_the_others(injected: Injected, engine: str) -> None:
+    """Each thread stands still at its own calls, at the same breakpoint."""
+    delays = {"delay_us": 300, "delay_exit_us": 300, "probability": 0.1, "seed": 5}
+    ran = injected(engine, "threads", {"access": delays})
+    marks = 6 * expected({"probability": 0.1, "seed": 5}).count("x")
+    assert (600, marks) == (len(ran.calls), sum(bool(call.get("delayed")) for call in ran.calls))
+    assert ["." * ROUNDS] * 6 == ran.lines
 
 
 @pytest.mark.parametrize("engine", ENGINES)
