@@ -15,9 +15,9 @@ import struct
 from collections.abc import Mapping
 
 NAME = "handlers"
-MAGIC, ANSWERS, TEXTS = 0x3130304C42544357, 192, 64 << 10
+MAGIC, ANSWERS, TEXTS = 0x3130304C42544357, 160, 64 << 10
 HEAD = struct.Struct("<QQIIIIQQI12x")
-ANSWER = struct.Struct("<IIII")
+ANSWER = struct.Struct("<IIII8x")
 HALF, NAMED = struct.Struct("<II"), struct.Struct("<II")
 PROPOSED_AT, CURRENT_AT, ASKED_AT = 32, 40, 48
 PAGE = 4096

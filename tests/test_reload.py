@@ -14,7 +14,8 @@ import pytest
 from conftest import BIN
 from handling import HANDLERS
 from test_control import DEADLINE, ROUND, counted, ctl, loop, running
-from wc_intercept.consumer import table
+from wc_intercept.consumer import ask, table
+from wc_intercept.consumer.session import find
 
 __all__ = ["loop"]  # fixture
 Compile = Callable[..., Path]
@@ -169,7 +170,7 @@ def test_a_call_ends_with_the_handlers_that_it_began_with(
 
 @ENGINES
 def test_swaps_under_load_lose_nothing(compile_c: Compile, library: Library, engine: str, soak: bool) -> None:
-    swaps = (1000 if engine == "preload" else 200) if soak else (24 if engine == "preload" else 6)
+    swaps = (1000 if engine == "preload" else 200) if soak else (30 if engine == "preload" else 6)
     program = compile_c("swap_load.c", "-pthread", "-fno-builtin")
     library.targets(rand(back_exit="gives"))
     out = library.folder / "calls.jsonl"
@@ -177,9 +178,10 @@ def test_swaps_under_load_lose_nothing(compile_c: Compile, library: Library, eng
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None and run.stdout is not None
         assert "ready\n" == run.stdout.readline()
+        session = find(str(run.pid))
         for number in range(swaps):
             library.version(2001 + number % 2)
-            ctl(str(run.pid), "reload", "library")
+            assert ask.reload(session, run.pid, anew=True).changed
         run.stdin.close()
         calls = int(run.stdout.readline())
         assert 0 == run.wait(DEADLINE)
@@ -284,3 +286,29 @@ def test_the_table_is_the_one_that_programs_read(compile_c: Compile) -> None:
     expected = [8, table.PROPOSED_AT, table.CURRENT_AT, table.ASKED_AT, table.HEAD.size, table.ANSWER.size]
     expected += [table.HALF.size, table.NAMED.size, table.MAGIC, table.ANSWERS, table.TEXTS]
     assert expected == [int(word) for word in said.split()]
+
+
+def test_what_is_done_for_handlers_is_no_system_call_of_the_programs(compile_c: Compile, library: Library) -> None:
+    """Nor a reason for the tracer to let the program run on another processor."""
+    body = r"""
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    int main(void) {
+            char line[200];
+            FILE *status = fopen("/proc/self/status", "r");
+            printf("%d\n", rand());
+            while (fgets(line, sizeof line, status) != NULL)
+                    if (strncmp(line, "Cpus_allowed_list:", 18) == 0 || strncmp(line, "Threads:", 8) == 0)
+                            fputs(line, stdout);
+            return 0;
+    }"""
+    library.targets(rand(back_exit="gives"), syscalls=[{"syscall_id": "*"}])
+    out = library.folder / "calls.jsonl"
+    command = [BIN / "wc-run", "-c", library.config, "--format", "jsonl", "-o", out, compile_c(body, "-fno-builtin")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    value, allowed, threads = sorted(ran.stdout.split("\n")[:-1])
+    assert ("1001", "Threads:\t2", True) == (value, threads, allowed.split()[1].isdigit())
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {1} == {len({line["tid"] for line in lines})}
+    assert not {"clone", "clone3", "futex"} & {line["func"] for line in lines}

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define WCI_TABLE_MAGIC 0x3130304c42544357ull /* "WCTBL001" */
-#define WCI_ANSWERS 192u
+#define WCI_ANSWERS 160u
 #define WCI_TABLE_TEXTS (64u << 10)
 
 /* One reader's answer. Taken by a locked exchange of pid; given back by its owner, or taken over when that is dead. */
@@ -30,6 +30,8 @@ struct wci_answer {
         uint32_t ready;  /* number of the last change that it can put in force */
         uint32_t failed; /* number of the last that it cannot: the session's file `warnings` says why */
         uint32_t acting; /* number of the one in force there; 0: what the program began with */
+        uint32_t maker;  /* thread that loads handlers, or makes the control thread, now; 0: none */
+        uint32_t thread; /* the control thread. What these two do is not the program's: a tracer does not show it */
 };
 
 struct wci_table {

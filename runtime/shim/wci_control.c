@@ -98,7 +98,8 @@ control(void *unused)
         const struct timespec slice = SLICE;
         const struct wci_place before = wci_handler_begin(NULL, NULL, (uintptr_t)__builtin_frame_address(0));
         (void)unused;
-        __atomic_store_n(&wci_alive->control, (uint32_t)wci_syscall0(SYS_gettid), __ATOMIC_RELEASE);
+        answer->thread = (uint32_t)wci_syscall0(SYS_gettid);
+        __atomic_store_n(&wci_alive->control, answer->thread, __ATOMIC_RELEASE);
         wci_syscall3(SYS_prctl, PR_SET_NAME, "wc-control", 0);
         while (!is_over()) {
                 const uint32_t seen = __atomic_load_n(&wci_table->asked, __ATOMIC_ACQUIRE);
@@ -126,11 +127,19 @@ answer_take(void)
                         continue;
                 if (!__atomic_compare_exchange_n(&one->pid, &pid, wci_alive->pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
                         continue;
-                one->ready = one->failed = one->acting = 0;
+                one->ready = one->failed = one->acting = one->thread = 0;
+                one->maker = (uint32_t)wci_syscall0(SYS_gettid);
                 answer = one;
                 return true;
         }
         return false;
+}
+
+static void
+answer_leave(void)
+{
+        __atomic_store_n(&answer->pid, 0, __ATOMIC_RELEASE);
+        answer = NULL;
 }
 
 static bool
@@ -149,17 +158,20 @@ make(size_t stack)
         return made;
 }
 
+/* With an answer of this process's. */
 static void
 begin(void)
 {
         uint32_t none = 0;
         if (!__atomic_compare_exchange_n(&wci_alive->control, &none, UINT32_MAX, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
                 return;
-        if (!answer_take() || !(make(SMALL_STACK) || make(LARGE_STACK))) {
-                if (answer != NULL)
-                        __atomic_store_n(&answer->pid, 0, __ATOMIC_RELEASE);
-                __atomic_store_n(&wci_alive->control, 0, __ATOMIC_RELEASE);
+        struct wci_answer *const mine = answer;
+        if (make(SMALL_STACK) || make(LARGE_STACK)) {
+                mine->maker = 0;
+                return;
         }
+        answer_leave();
+        __atomic_store_n(&wci_alive->control, 0, __ATOMIC_RELEASE);
 }
 
 /* --- fork ------------------------------------------------------------------------------------------------------------- */
@@ -204,10 +216,15 @@ heap_is_plain(void)
 }
 
 void
-wci_control_begin(void)
+wci_control_claim(void)
 {
-        if (wci_table == NULL || wci_quiet)
-                return;
+        if (wci_table != NULL && !wci_quiet && !answer_take())
+                wci_swap_warn("other handlers do not come to a program: ", "the session has more than it can count");
+}
+
+static bool
+prepare(void)
+{
         *(void **)&threads.create = dlsym(RTLD_NEXT, "pthread_create");
         *(void **)&threads.init = dlsym(RTLD_NEXT, "pthread_attr_init");
         *(void **)&threads.size = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
@@ -215,10 +232,20 @@ wci_control_begin(void)
         *(void **)&threads.at_fork = dlsym(RTLD_NEXT, "__register_atfork");
         if (threads.create == NULL || threads.init == NULL || threads.size == NULL || threads.detach == NULL ||
             threads.at_fork == NULL)
-                return;
+                return false;
         plain_heap = heap_is_plain();
-        if (threads.at_fork(before_fork, in_parent, in_child, NULL) != 0)
+        return threads.at_fork(before_fork, in_parent, in_child, NULL) == 0;
+}
+
+void
+wci_control_begin(void)
+{
+        if (answer == NULL)
                 return;
+        if (!prepare()) {
+                answer_leave();
+                return;
+        }
         wci_alive->clean = 1;
         begin();
 }
@@ -240,7 +267,8 @@ wci_control_behind(void)
                 return;
         const int error = errno;
         const struct wci_place before = wci_handler_begin(NULL, NULL, (uintptr_t)__builtin_frame_address(0));
-        begin();
+        if (answer_take())
+                begin();
         wci_handler_end(&before);
         errno = error;
 }

@@ -24,8 +24,8 @@
 #define PIECE 16384u /* bytes that pairs are taken from */
 
 /* One line for the consumer: the program's own output is not ours to write to. */
-static void
-warn(const char *what, const char *why)
+void
+wci_swap_warn(const char *what, const char *why)
 {
         char path[256], line[1024];
         struct wci_text text = {path, path + sizeof path};
@@ -66,7 +66,7 @@ look_up(void *library, const char *name)
 {
         void *found = name != NULL ? dlsym(library, name) : NULL;
         if (found == NULL && name != NULL)
-                warn("the handler library has no function named ", name);
+                wci_swap_warn("the handler library has no function named ", name);
         return found;
 }
 
@@ -106,7 +106,7 @@ load(const char *path, const char *what)
         void *handle = path != NULL ? wci_dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
         if (handle == NULL) {
                 const char *why = path != NULL ? wci_dlerror() : "the session has no handlers.so";
-                warn(what, why != NULL ? why : "dlopen failed");
+                wci_swap_warn(what, why != NULL ? why : "dlopen failed");
                 return NULL;
         }
         library.handle = handle;
@@ -279,7 +279,8 @@ wci_handlers_load(void)
                 return;
         const int error = errno;
         const struct wci_place before = wci_handler_begin(wci_tls.ring, NULL, (uintptr_t)__builtin_frame_address(0));
-        struct wci_answer nobody = {0, 0, 0, 0};
+        struct wci_answer nobody = {.pid = 0};
+        wci_control_claim();
         if (wci_table != NULL && wci_table->current != 0)
                 wci_swap_look(&nobody);
         else

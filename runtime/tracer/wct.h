@@ -306,6 +306,9 @@ void wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, 
 /* --- handlers and placement (wct_handler.c, wct_pin.c) ------------------------------------------------------------------ */
 
 const char *wct_handlers_open(const char *library); /* NULL, or why not */
+/* Whether the thread is a shim's control thread, or makes it, or loads handlers: what it does is not shown. */
+bool wct_is_own(pid_t pid, pid_t tid);
+bool wct_own_thread(pid_t pid, pid_t tid); /* a new thread, which has not run yet: is it one, and taken down as such */
 void wct_handlers_look(void); /* at what wc-run has changed */
 const struct wct_pair *wct_pair_of(const struct wct_symbol *symbol); /* the target's now; NULL: none */
 bool wct_has_handler(const struct wct_symbol *symbol);

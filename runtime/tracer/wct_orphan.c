@@ -98,7 +98,8 @@ take_in(struct wct_tracee *tracee, void *whatever)
         if (whatever == NULL && !is_thread && wct_process_find(parent) != NULL) /* O1 */
                 return;
         const int status = tracee->first_status;
-        wct_pin_fork(tracee->tid);
+        if (!is_thread || !wct_own_thread(leader, tracee->tid))
+                wct_pin_fork(tracee->tid);
         wct_tracee_adopt(tracee, process_for(tracee, leader, parent));
         wct_first_stop(tracee, status);
 }

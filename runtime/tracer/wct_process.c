@@ -106,11 +106,19 @@ process_of_child(struct wct_tracee *parent, pid_t child, int event)
         return wct_process_born(process, child, shares);
 }
 
+static bool
+is_own(const struct wct_tracee *parent, pid_t child)
+{
+        const struct wct_process *process = parent->process;
+        return process != NULL && wct_is_own(process->pid, parent->tid) && wct_own_thread(process->pid, child);
+}
+
 void
 wct_on_fork(struct wct_tracee *parent, pid_t child, int event)
 {
         struct wct_tracee *tracee = wct_tracee_find(child);
-        wct_pin_fork(child);
+        if (event != PTRACE_EVENT_CLONE || !is_own(parent, child))
+                wct_pin_fork(child); /* one that makes no system calls of the program's is no reason to run apart */
         if (child > 0 && (tracee == NULL || tracee->process == NULL)) {
                 struct wct_process *process = process_of_child(parent, child, event);
                 if (tracee == NULL) {

@@ -271,3 +271,29 @@ wct_handlers_look(void)
         else
                 next.number = 0; /* it was written over meanwhile */
 }
+
+/* --- what shims do for handlers ----------------------------------------------------------------------------------------- */
+
+bool
+wct_is_own(pid_t pid, pid_t tid)
+{
+        for (uint32_t i = 0; table != NULL && i < WCI_ANSWERS; i++) {
+                const struct wci_answer *one = &table->answers[i];
+                if (one->pid == (uint32_t)pid && one != answer && (one->maker == (uint32_t)tid || one->thread == (uint32_t)tid))
+                        return true;
+        }
+        return false;
+}
+
+bool
+wct_own_thread(pid_t pid, pid_t tid)
+{
+        for (uint32_t i = 0; table != NULL && i < WCI_ANSWERS; i++) {
+                struct wci_answer *one = &table->answers[i];
+                if (one->pid != (uint32_t)pid || one->maker == 0)
+                        continue;
+                one->thread = (uint32_t)tid; /* as it says itself when it runs */
+                return true;
+        }
+        return false;
+}

@@ -209,7 +209,7 @@ on_entry(struct wct_tracee *tracee, uint32_t arch, const struct entry *entry)
                 wct_pin_affinity_enter(tracee);
         }
         const struct wct_symbol *symbol = symbol_for(tracee, entry);
-        if (symbol == NULL)
+        if (symbol == NULL || wct_is_own(process->pid, tracee->tid))
                 return;
         if (!process->launched && process->segment == NULL)
                 segment_early(process, tracee->tid, entry->args[0]);
