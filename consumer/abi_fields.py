@@ -110,7 +110,7 @@ COUNT = Layout("calls:Q sampled:Q filtered:Q suppressed:Q lost:Q returned:Q phas
 INSIDE = Layout("clock:Q frame:Q argument:Q serial:I symbol:H spare:H")
 CLAIM = Layout("position:Q pid:I tid:I")
 RING = Layout(
-    "head:Q owner_pid:I owner_tid:I record_pid:I ready:I capacity:I writer_spare32:I claims:I lost_any:I"
+    "head:Q owner_pid:I owner_tid:I record_pid:I ready:I capacity:I sampled:I claims:I lost_any:I"
     " pending_lost:Q pending_clock:Q slack:Q"
     " tail:Q reader_spare:Q*7"
     " waiting:I wake:I stalls:Q stall_ticks:Q budget_tail:Q high_water:Q meeting_spare:Q*3"

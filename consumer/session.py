@@ -232,6 +232,7 @@ def find(name: str) -> str:
     found = found or [path for path in sessions if any(pid == name for pid, _ in programs(path))]
     found = found or [path for path in sessions if any(program == name for _, program in programs(path))]
     found = [path for path in found if _is_alive(_pid_of(path))] or found
+    found = [*{_pid_of(path): path for path in sorted(found, key=_beaten)}.values()]  # of one pid: the last that had it
     if len(found) == 1:
         return found[0]
     if found:
@@ -313,6 +314,14 @@ def _is_own(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
     except OSError:
         return False
+
+
+def _beaten(path: str) -> float:
+    """When the session's heart last beat: every beat is a write."""
+    try:
+        return os.stat(os.path.join(path, "control")).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _pid_of(path: str) -> int:

@@ -108,7 +108,7 @@ def test_a_cell_is_a_first_cell_with_its_header_flat() -> None:
 
 def test_the_ring_reader_unpacks_the_lines_that_the_header_has() -> None:
     raw = fields.RING.pack(
-        head=1, owner_pid=2, owner_tid=3, record_pid=4, ready=5, capacity=6, writer_spare32=7, claims=8, lost_any=9,
+        head=1, owner_pid=2, owner_tid=3, record_pid=4, ready=5, capacity=6, sampled=7, claims=8, lost_any=9,
         tail=10, waiting=11, wake=12,
     )  # fmt: skip
     assert ring._LINES.unpack(raw[: ring._LINES.size]) == tuple(range(1, 13))

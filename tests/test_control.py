@@ -108,6 +108,44 @@ def test_the_records_stand_behind_the_change_that_they_obey(loop: Path, tmp_path
     assert (ROUND, ROUND // 100) == (at, len(lines) - at - 1)
 
 
+THREADS = r"""
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void *call(void *unused)
+{
+        volatile long sum = 0;
+        for (long i = 1; i <= 5; i++)
+                sum += labs(i);
+        return unused;
+}
+int main(void)
+{
+        char order;
+        while (read(0, &order, 1) == 1) {
+                pthread_t thread;
+                if (pthread_create(&thread, NULL, call, NULL) != 0 || pthread_join(thread, NULL) != 0 ||
+                    write(1, "done\n", 5) != 5)
+                        return 1;
+        }
+        return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("engine", ["preload", "ptrace"])
+def test_a_frequency_counts_from_each_threads_first_call(
+    compile_c: Callable[..., Path], tmp_path: Path, engine: str
+) -> None:
+    program = compile_c(THREADS, "-fno-builtin", "-pthread")
+    with running(program, tmp_path, "--trace", "labs", "--engine", engine) as one:
+        ctl(one.session, "set", "labs", "frequency=3")
+        for _ in range(4):  # threads that follow one another have the same ring
+            one.round()
+        numbers = [next(iter(line["args"].values())) for line in one.end() if "event" not in line]
+    assert [3] * 4 == numbers
+
+
 def test_nothing_enabled_and_then_all(loop: Path, tmp_path: Path) -> None:
     with running(loop, tmp_path, "--trace", "rand,labs") as one:
         one.round()

@@ -173,3 +173,19 @@ def test_what_has_no_duration_is_an_error_in_a_config(tmp_path: Path, wc_gen: An
     (tmp_path / "c.json").write_text(json.dumps({key: [{**entry, "min_duration": "1us"}]}))
     found = wc_gen(tmp_path / "c.json", "--explain")
     assert 0 != found.returncode and f"{next(iter(entry.values()))} has no duration" in found.stderr
+
+
+@ENGINES
+def test_a_config_that_is_read_again_brings_its_limits(loop: Path, tmp_path: Path, engine: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"funcs": [{"func_name": "rand"}, {"func_name": "labs"}]}))
+    with running(loop, tmp_path, "-c", str(path), "--engine", engine) as one:
+        one.round()
+        limited = {"func_name": "rand", "max_per_second": MOST}, {"func_name": "labs", "min_duration": "10s"}
+        path.write_text(json.dumps({"funcs": limited}))
+        begun = time.monotonic()
+        ctl(one.session, "reload")
+        one.round()
+        lines = one.end()
+    found = counted(lines)
+    assert ROUND == found["labs"] and ROUND + MOST <= found["rand"] <= ROUND + at_most(begun)

@@ -138,6 +138,17 @@ def test_sessions_are_found_by_path_and_by_any_of_their_pids(root: Path, monkeyp
     made.remove()
 
 
+def test_of_two_sessions_of_one_pid_the_living_one_is_meant(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead one may lie about when its pid is given again."""
+    first, second = make_session(monkeypatch, root), make_session(monkeypatch, root)
+    os.utime(os.path.join(first.path, "control"), (1, 1))
+    assert second.path == session.find(str(os.getpid()))
+    os.utime(os.path.join(second.path, "control"), (0, 0))
+    assert first.path == session.find(str(os.getpid()))
+    first.remove()
+    second.remove()
+
+
 # Sweeping.
 
 

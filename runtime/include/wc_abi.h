@@ -186,7 +186,7 @@ struct wci_ring {
         uint32_t record_pid; /* whose records are being written: owner_pid but for a vfork child */
         uint32_t ready;      /* cells usable now: populated in the first lap, then capacity */
         uint32_t capacity;   /* cells of a lap; shrinks once if memory ends in the first lap */
-        uint32_t writer_spare32;
+        uint32_t sampled;    /* 1 once a call of this ring was subject to a frequency: phases are not all zero */
         uint32_t claims;     /* times this ring was claimed; claim[(claims - 1) % WCI_CLAIMS] is the present one */
         uint32_t lost_any;   /* 1 while pending_lost waits to be told */
         uint64_t pending_lost; /* lost since the last LOST record */

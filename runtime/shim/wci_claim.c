@@ -169,7 +169,7 @@ ring_settle(struct wci_ring *ring, uint32_t pid, uint32_t tid, uint32_t reason)
         claim->position = ring->head;
         claim->pid = pid;
         claim->tid = tid;
-        for (uint32_t i = 0; wci_samples && i < wci_targets; i++)
+        for (uint32_t i = 0; (wci_samples || ring->sampled) && i < wci_targets; i++)
                 wci_ring_counts(ring, i)->phase = wci_ring_counts(ring, i)->offered = 0;
         ring->depth = 0;
         ring->record_pid = pid;

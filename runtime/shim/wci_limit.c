@@ -49,11 +49,12 @@ wci_control_seen(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t
 }
 
 static bool
-is_sampled_out(struct wci_count *count, uint64_t word)
+is_sampled_out(struct wci_ring *ring, struct wci_count *count, uint64_t word)
 {
         const uint32_t frequency = WCI_WORD_FREQUENCY(word);
         if (frequency <= 1)
                 return false;
+        ring->sampled = 1;
         wci_add_unlocked(&count->phase, 1);
         if (count->phase % frequency == 0)
                 return false;
@@ -75,7 +76,7 @@ WCI_COLD uint32_t
 wci_enter_unusual(struct wci_ring *ring, uint64_t word, uint32_t target, uint32_t clocks)
 {
         struct wci_count *count = wci_ring_counts(ring, target);
-        if (is_sampled_out(count, word))
+        if (is_sampled_out(ring, count, word))
                 return 0;
         if (!(word & WCI_WORD_LIMITED) || wci_limits == NULL)
                 return ring->claims;

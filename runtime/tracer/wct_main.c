@@ -201,8 +201,9 @@ session_open(void)
         if (map == MAP_FAILED)
                 return "the session's control file cannot be mapped";
         struct wci_control *control = map;
-        const uint64_t limits = (uint64_t)wct_plan.head->targets * sizeof(struct wci_limit);
-        if ((uint64_t)info.st_size < WCI_CONTROL_WORDS + limits || control->limits_at > (uint64_t)info.st_size - limits || control->magic != WCI_CONTROL_MAGIC || control->abi != WCI_ABI_VERSION)
+        const uint64_t limits = ((uint64_t)wct_plan.head->targets + WCI_CONTROL_ROOM) * sizeof(struct wci_limit);
+        if ((uint64_t)info.st_size < WCI_CONTROL_WORDS + limits || control->magic != WCI_CONTROL_MAGIC ||
+            control->abi != WCI_ABI_VERSION || control->limits_at > (uint64_t)info.st_size - limits)
                 return "the session's control file is not one";
         if (control->targets != wct_plan.head->targets || control->manifest != wct_plan.head->manifest)
                 return "the session's control file belongs to another plan";
