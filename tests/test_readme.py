@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def running() -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs under wc-run: its wc-run."""
+def running(compile_c: Callable[..., Path], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs under wc-run with a config and a library: its wc-run."""
+    library = compile_c("void h(void *regs, int pid) { (void)regs; (void)pid; }", "-shared", "-fPIC")
+    funcs = [{"func_name": "read", "back_enter": "h"}, {"func_name": "sleep"}]
+    (tmp_path / "config.json").write_text(json.dumps({"library_path": str(library), "funcs": funcs}))
     with subprocess.Popen(
-        [BIN / "wc-run", "--trace", "read,sleep", "sh", "-c", "echo; exec sleep 100"],
+        [BIN / "wc-run", "-c", tmp_path / "config.json", "sh", "-c", "echo; exec sleep 100"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         assert process.stdout
