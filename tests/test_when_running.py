@@ -167,3 +167,153 @@ def test_texts(asked: Callable[[str], list[dict[str, Any]]], engine: str, index:
     found = [call["args"]["row"] for call in asked(engine) if call["func"] == f"text{index}"]
     unreadable = [-1, -2] if "!=" in text or "!~" in text else [-2] if "NULL" in text else []
     assert [row for row, text in enumerate(TEXTS) if holds(text)] + unreadable == found
+
+
+# --- in a program -----------------------------------------------------------------------------------------------------
+
+SCENE = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+extern int through(int fd);
+static __thread volatile long sum;
+static void *thread(void *unused)
+{
+        for (int i = 0; i < 1000; i++)
+                sum += labs(i);
+        return unused;
+}
+int main(int argc, char **argv)
+{
+        const int file = open(argv[0], O_RDONLY | O_CLOEXEC);
+        for (int i = 0; i < 3; i++)
+                open(argc > 1 ? argv[1] : "/nowhere/at/all", O_RDONLY);
+        char byte;
+        read(file, &byte, 1);
+        read(-1, &byte, 1);
+        sum = strtol("7", NULL, 10);
+        isatty(file);
+        through(file);
+        pthread_t threads[2];
+        for (int i = 0; i < 2; i++)
+                pthread_create(&threads[i], NULL, thread, NULL);
+        for (int i = 0; i < 2; i++)
+                pthread_join(threads[i], NULL);
+        const pid_t child = fork();
+        if (child == 0) {
+                thread(NULL);
+                _exit(3);
+        }
+        waitpid(child, NULL, 0);
+        _exit(4);
+}
+"""
+THROUGH = "#include <unistd.h>\nint through(int fd) { return isatty(fd) + 1; }\n"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, compile_c: Compile) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    library = folder / "libthrough.so"
+    library.symlink_to(compile_c(THROUGH, "-shared", "-fPIC", "-Wl,-soname,libthrough.so", "-fno-builtin"))
+    flags = (f"-L{folder}", "-lthrough", f"-Wl,-rpath,{folder}", "-fno-builtin", "-pthread", "-fno-optimize-sibling-calls")
+    return compile_c(SCENE, *flags)
+
+
+def ran(wc_run: Run, tmp_path: Path, scene: Path, engine: str, config: dict[str, Any], *options: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the calls that were recorded, and the accounting line."""
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    output = tmp_path / "calls.jsonl"
+    done = wc_run("--engine", engine, "-v", "--strict", "-c", tmp_path / "config.json", "--format", "jsonl", "-o", output, *options, scene)
+    assert 4 == done.returncode, done.stderr
+    line = next(line for line in done.stderr.splitlines() if " calls = " in line)
+    return [json.loads(line) for line in output.read_text().splitlines()], line.removeprefix("wc-run: ")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("name", "when", "expected"),
+    [
+        ("open", "errno == ENOENT and pathname ~ '/no*'", [(-1, "ENOENT")] * 3),
+        ("open", "flags & O_CLOEXEC", [(3, None)]),
+        ("open", "mode & 0777", []),
+        ("read", "ret == -1 and errno == EBADF", [(-1, "EBADF")]),
+        ("read", "ret < count", [(-1, "EBADF")]),
+        ("strtol", "nptr == '7' and ret == 7 and base == 10", [(7, None)]),
+        ("isatty", "caller ~ '*/libthrough.so'", None),
+        ("isatty", "caller !~ '*/libthrough.so' and caller ~ '/*'", None),
+        ("_exit", "status == 4", [(None, None)]),
+        ("pthread_create", "ret == 0 and errno == 0", [(0, None)] * 2),
+    ],
+)
+def test_a_call_is_recorded_when_the_expression_holds(
+    wc_run: Run, tmp_path: Path, scene: Path, engine: str, name: str, when: str, expected: list[Any] | None
+) -> None:
+    """caller: a tracer sees the file that is mapped, which stands under another name here: one of two calls in any case."""
+    calls, _ = ran(wc_run, tmp_path, scene, engine, {"funcs": [{"func_name": name, "when": when}]})
+    if expected is not None:
+        assert expected == [(call["ret"], call["errno"]) for call in calls]
+    elif engine == "preload":
+        assert [0] == [call["ret"] for call in calls]
+
+
+@pytest.mark.parametrize(
+    ("call", "when", "expected"),
+    [
+        ("openat", "errno == ENOENT and pathname ~ '/no*'", [(-1, "ENOENT")] * 3),
+        ("read", "ret == -1", [(-1, "EBADF")]),
+        ("exit_group", "status == 4", [(None, None)]),
+    ],
+)
+def test_of_system_calls(wc_run: Run, tmp_path: Path, scene: Path, call: str, when: str, expected: list[Any]) -> None:
+    calls, _ = ran(wc_run, tmp_path, scene, "auto", {"syscalls": [{"syscall_id": call, "when": when}]})
+    assert expected == [(call["ret"], call["errno"]) for call in calls]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("when", ["j % 4 == 1", "ret % 4 == 1"])
+def test_every_call_is_accounted_for(wc_run: Run, tmp_path: Path, scene: Path, engine: str, when: str) -> None:
+    """Two threads and a child make 1,000 calls each. frequency comes first: every second call, of those with an odd number."""
+    config = {"funcs": [{"func_name": "labs", "when": when, "frequency": 2}]}
+    calls, line = ran(wc_run, tmp_path, scene, engine, config)
+    assert "3000 calls = 750 recorded + 1500 sampled out + 750 filtered out" == line
+    assert 750 == len(calls) and {1} == {call["ret"] % 4 for call in calls}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_handlers_run_for_calls_of_which_it_holds(wc_run: Run, tmp_path: Path, scene: Path, compile_c: Compile, engine: str) -> None:
+    """back_enter where the part before the call does, back_exit where all of it does."""
+    library = compile_c(
+        "#include <stdio.h>\n#include <sys/user.h>\n"
+        'void in(struct user_regs_struct *r, int p) { (void)r; (void)p; fputs("in\\n", stderr); }\n'
+        'void out(struct user_regs_struct *r, int p) { (void)r; (void)p; fputs("out\\n", stderr); }\n',
+        "-shared", "-fPIC",
+    )  # fmt: skip
+    target = {"func_name": "open", "when": "flags & O_CLOEXEC == 0 and ret >= 0", "back_enter": "in", "back_exit": "out"}
+    config = {"library_path": str(library), "funcs": [target]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = wc_run("--engine", engine, "-c", tmp_path / "config.json", scene, "/nowhere")
+    assert (4, 3, 0) == (done.returncode, done.stderr.count("in\n"), done.stderr.count("out\n"))
+    done = wc_run("--engine", engine, "-c", tmp_path / "config.json", scene, "/dev/null")
+    assert (4, 3, 3) == (done.returncode, done.stderr.count("in\n"), done.stderr.count("out\n"))
+    assert 3 == done.stderr.count('open("/dev/null", O_RDONLY) = ')
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_faults_are_for_calls_of_which_it_holds(wc_run: Run, tmp_path: Path, scene: Path, engine: str) -> None:
+    target = {"func_name": "open", "when": "pathname ~ '/nowhere/*'", "inject": {"errno": "EIO", "first": 2}}
+    calls, _ = ran(wc_run, tmp_path, scene, engine, {"funcs": [target]})
+    assert ["ENOENT", "EIO", "EIO"] == [call["errno"] for call in calls]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_limits_are_for_records_that_it_leaves(wc_run: Run, tmp_path: Path, scene: Path, engine: str) -> None:
+    target = {"func_name": "labs", "when": "j >= 998", "max_per_second": 1000}
+    calls, line = ran(wc_run, tmp_path, scene, engine, {"funcs": [target]})
+    assert [998, 998, 998, 999, 999, 999] == sorted(call["args"]["j"] for call in calls)
+    assert "3000 calls = 6 recorded + 2994 filtered out" == line
