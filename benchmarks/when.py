@@ -1,6 +1,6 @@
 """What a call costs that ``when`` filters out: numbers, a text, the return; beside a target that is off, and a record.
 
-The program calls abs in bursts, so that the ring is never full. Texts are those of getenv, which proves nothing about its
+The program calls abs in bursts, so that no ring is full. Texts are those of getenv, which proves nothing about its
 argument, and of strlen, which has read it.
 """
 
