@@ -45,6 +45,7 @@ class Wanted(msgspec.Struct, frozen=True):
     back_enter: str
     back_exit: str
     inject: str
+    when: str
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -189,7 +190,7 @@ class Reload:
         return Answer([
             Wanted(
                 t.name, t.frequency, t.on_full == "drop", t.max_per_second, t.min_duration, t.back_enter, t.back_exit,
-                described(t.inject),
+                described(t.inject), t.when.text if t.when else "",
             )
             for t in targets
         ], new.library_path, copied)  # fmt: skip
@@ -304,11 +305,13 @@ class Reload:
         if missing:
             why = "the program began without them: a running session has the targets that it began with"
             yield UserError(f"not intercepted: {', '.join(missing)}", self._config, why, "start the program again")
-        faults = sorted(name for name in wanted if name in known and wanted[name].inject != known[name].inject)
-        if faults:
-            why = "what is injected stands in the code that the program began with"
-            what = f"another inject of {', '.join(faults)} is not in force"
-            yield UserError(what, self._config, why, "start it again")
+        for key, what in (("inject", "what is injected"), ("when", "a condition")):
+            both = (name for name in sorted(wanted) if name in known)
+            other = [name for name in both if getattr(wanted[name], key) != getattr(known[name], key)]
+            if other:
+                why = f"{what} stands in the code that the program began with"
+                said = f"another {key} of {', '.join(other)} is not in force"
+                yield UserError(said, self._config, why, "start it again")
 
 
 def _first_pairs(manifest: Manifest) -> dict[int, Pair]:

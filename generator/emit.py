@@ -389,7 +389,7 @@ def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manife
         Target(t.name, t.kind, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency,
                on_full=t.on_full, max_per_second=t.max_per_second, min_duration=t.min_duration,
                back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller,
-               inject=described(t.inject))
+               inject=described(t.inject), when=t.when.text if t.when else "")
         for t in plan.targets
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)

@@ -123,6 +123,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     caller: bool = False
     inject: str = ""
     """The declared fault or delay, in the words of wc-run's --inject."""
+    when: str = ""
+    """The expression that holds of calls which are recorded."""
 
 
 class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):

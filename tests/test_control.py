@@ -299,6 +299,8 @@ def test_a_signal_makes_wc_run_read_its_config_again(loop: Path, tmp_path: Path,
         ('{"funcs": [{"func_name": "no_such_function"}]}', "no function named 'no_such_function'"),
         ('{"funcs": [', "nothing changes"),
         ('{"funcs": [{"func_name": "rand"}, {"func_name": "labs"}, {"func_name": "random"}]}', "not intercepted: random"),
+        ('{"funcs": [{"func_name": "rand"}, {"func_name": "labs", "when": "j > 3"}]}',
+         "another when of labs is not in force"),
     ],
 )
 def test_what_a_new_config_cannot_change_is_said(loop: Path, tmp_path: Path, text: str, said: str) -> None:
