@@ -14,7 +14,7 @@ work(void *count)
         while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
                 (void)rand();
                 ++*calls;
-                usleep(100);
+                usleep(2000);
         }
         return NULL;
 }
