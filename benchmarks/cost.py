@@ -21,6 +21,7 @@ def run(shop: Workshop) -> list[Figure]:
     burst, tight = shop.program("burst"), shop.program("tight")
     shims = {clock: shop.shim(f"abs-{clock}", config(clock)) for clock in ("two", "one", "none")}
     pointer = shop.library("pointer")
+    shims["looking"] = shop.shim("abs-looking", config("none") | {"library_path": "none.so"})
     cases: dict[str, Callable[[], float]] = {
         "native": lambda: output_of([burst, *BURST]),
         "cached pointer only": lambda: output_of([burst, *BURST], {"LD_PRELOAD": pointer}),
@@ -28,6 +29,7 @@ def run(shop: Workshop) -> list[Figure]:
         "recorded, two clocks": lambda: recorded(shop, shims["two"], [burst, *BURST]),
         "recorded, one clock": lambda: recorded(shop, shims["one"], [burst, *BURST]),
         "recorded, no clock": lambda: recorded(shop, shims["none"], [burst, *BURST]),
+        "the same, looking for handlers": lambda: recorded(shop, shims["looking"], [burst, *BURST]),
     }
     if shutil.which("uftrace"):
         cases["uftrace"] = lambda: uftrace(shop, [burst, *BURST])
