@@ -1,7 +1,8 @@
 """Runs the benchmarks and prints a table; the same as JSON in build/benchmarks.json.
 
-python -m benchmarks [--quick] [NAME ...]      names: cost workload generate start throughput render memory traced
-                                               control when
+python -m benchmarks [--quick] [NAME ...]
+
+names: cost workload generate start throughput render memory traced control when decide
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from .bench import Figure, Workshop, write_json
 
-NAMES = ("cost", "throughput", "workload", "traced", "control", "when", "generate", "start", "render", "memory")
+NAMES = (
+    "cost", "throughput", "workload", "traced", "control", "when", "generate", "start", "render", "memory", "decide"
+)  # fmt: skip
 
 
 def main(words: list[str]) -> int:

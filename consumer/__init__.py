@@ -1,6 +1,6 @@
 """Run time: launches programs, drains their rings, decodes, renders, controls.
 
-``from wc_intercept.consumer import on`` is for the files of ``wc-run --handlers``: looked up when asked for,
+``from wc_intercept.consumer import on, decide`` is for the files of ``wc-run --handlers``: looked up when asked for,
 because everything that wc-run starts with is paid for by the program.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .handlers import on
+    from .handlers import decide, on
 
-__all__ = ["on"]
+__all__ = ["decide", "on"]
 
 
 def __getattr__(name: str) -> object:

@@ -46,6 +46,10 @@ FOLLOW_NONE, FOLLOW_DEFAULT, FOLLOW_ALL = 0, 1, 2
 INJECTED, DELAYED = 1, 2
 WORD_ON, WORD_DROP, WORD_LIMITED = 1, 2, 4
 
+ASK_LEVELS, ASK_SIZE, ASK_CELLS, ASK_TEXT, ASK_VALUES = 4, 28672, 512, 16896, 32
+ASKING_AT, HINTS = 3520, 64
+GO, RESULT, CHANGED = 0, 1, 2
+
 SIZES = {"Q": 8, "q": 8, "I": 4, "i": 4, "H": 2, "B": 1}
 
 
@@ -115,10 +119,15 @@ RING = Layout(
     " tail:Q reader_spare:Q*7"
     " waiting:I wake:I stalls:Q stall_ticks:Q budget_tail:Q high_water:Q meeting_spare:Q*3"
     " losses:Q*8 claim:claim*8"
-    " depth:I serial:I inside_spare:Q*7 inside:inside*64",
+    " depth:I serial:I ask_depth:I ask_ready:I inside_spare:Q*6 inside:inside*64",
     claim=CLAIM,
     inside=INSIDE,
 )
+QUESTION = Layout(
+    "asked:I serial:I cells:I pid:I tid:I asker_spare32:I frame:Q asker_spare:Q*4"
+    " answered:I verdict:I error:i changed:I texts:I answer_spare32:I result:Q delay_ns:Q answer_spare:Q*3 value:Q*32"
+)
+ASKING = Layout("asking:I spare32:I hint:Q*64")
 SEGMENT = Layout(
     "magic:Q abi:I header_size:I manifest:Q targets:I rings:I size:Q shared_counts:Q first_ring:Q ring_stride:Q"
     " counts_offset:Q cells_offset:Q ring_cells:I cell_size:I pid:I parent:I start:Q rings_used:I degraded:I quiet:I"
@@ -127,7 +136,7 @@ SEGMENT = Layout(
 CONTROL = Layout(
     "magic:Q abi:I targets:I manifest:Q size:Q policy:I block_ms:I clock:I ring_cells:I rings:I string_limit:I"
     " follow:I consumer_pid:I"
-    " heartbeat:Q closed:Q spare1:Q*6"
+    " heartbeat:Q closed:Q spare1:Q*4 ask_ms:I ask_default:I asked_by:I asked_spare32:I"
     " budget:Q used:Q no_segment:Q room:I spare32:I limits_at:Q spare2:Q*3"
 )
 LIMIT = Layout("window:Q second:Q most:Q shortest:Q shortest_ns:Q spare:Q*3")
@@ -136,7 +145,7 @@ MANIFEST_HEAD = Layout("magic:Q abi:I targets:I hash:Q json_size:I spare:I")
 STRUCTS = {
     "cell_header": CELL_HEADER, "first": FIRST, "cell": CELL, "blob": BLOB, "identity": IDENTITY, "exec": EXECUTED,
     "count": COUNT, "inside": INSIDE, "claim": CLAIM, "ring": RING, "segment": SEGMENT, "control": CONTROL,
-    "seen": SEEN, "limit": LIMIT, "manifest_head": MANIFEST_HEAD,
+    "seen": SEEN, "question": QUESTION, "asking": ASKING, "limit": LIMIT, "manifest_head": MANIFEST_HEAD,
 }  # fmt: skip
 """Every struct of the header that Python reads or writes, by its name there without ``wci_``."""
 

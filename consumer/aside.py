@@ -9,11 +9,15 @@ Absent on purpose: handlers themselves (handlers.py).
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
+from wc_intercept.generator.errors import text
+
 from .handling import main, read_line
 from .inherited import Inherited
+from .log import TOOL, say
 from .refusal import Refusal
 from .signals import calls as signal
 from .unlinked import unlinked_file
@@ -21,8 +25,11 @@ from .unlinked import unlinked_file
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .built import Wish
+    from .options import Options
+    from .session import SessionDirectory
 
 READY = "ready"
+DECIDE_MS = 1000
 
 
 class Aside:
@@ -64,17 +71,29 @@ class Aside:
                 raise Refusal("cannot load the handlers", self.path, "what it raised is shown above")
             self.wishes.append(Wish(*said.split("\t")))
         if not self.wishes:
-            raise Refusal("there is no handler", self.path, "it does not use @on",
-                          "from wc_intercept.consumer import on")  # fmt: skip
+            raise Refusal("there is no handler", self.path, "it uses neither @on nor @decide",
+                          "from wc_intercept.consumer import on, decide")  # fmt: skip
 
     @property
     def wants_calls(self) -> bool:
         """Whether there is an @on."""
         return any(wish.way == "on" for wish in self.wishes)
 
-    def begin(self, session: str) -> None:
-        """Have it serve the session in the directory *session*. Raises Refusal."""
-        self.line.sendall(os.fsencode(session) + b"\n")
+    @property
+    def decides(self) -> bool:
+        """Whether there is a @decide."""
+        return any(wish.way != "on" for wish in self.wishes)
+
+    def begin(self, session: SessionDirectory, given: Options) -> None:
+        """Have it serve *session*. Raises Refusal, also for a @decide that could never be asked."""
+        if self.decides:
+            from .decidable import check
+
+            for warning in check(self.wishes, session.json, given.preload):
+                say(text(TOOL, warning))
+            wait = given.decide_timeout if given.decide_timeout is not None else DECIDE_MS
+            session.decides(wait, errno.EPERM if given.decide_default == "fail" else 0)
+        self.line.sendall(os.fsencode(session.path) + b"\n")
         if read_line(self.line) != READY:
             raise Refusal("the process of the handlers ended before the program began", self.path)
 

@@ -35,7 +35,7 @@ SUFFIXES = (".py", ".c", ".h", ".S", ".j2", ".txt")
 
 
 class Wish:
-    """What a Python handler asks for: calls of *name*, to be told of (*way* is "on"); *at*: FILE:line."""
+    """What a Python handler asks for: calls of *name*, to be told of or (*way*) asked about; *at*: FILE:line."""
 
     __slots__ = ("at", "name", "way")
 

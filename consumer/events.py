@@ -10,7 +10,7 @@ Absent on purpose: where chunks come from (spool.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wc_intercept.generator.manifest import Manifest
@@ -59,13 +59,13 @@ class Events(Output):
         return self._meant[key]
 
 
-def run(handler: Handler, argument: object) -> Any:
-    """Return what *handler* says of *argument*, None if it raised; of its exceptions the first is printed."""
+def run(handler: Handler, argument: Any, ask: Callable[[Handler, Any], Any] | None = None) -> Any:
+    """Return what *handler* (asked by *ask*) says of *argument*, None if it raised; its first exception is printed."""
     try:
-        return handler.run(argument)
+        return handler.run(argument) if ask is None else ask(handler, argument)
     except BaseException as error:
         if not handler.failed:
             handler.failed = True
             what = "a handler raised an exception; what it raises from now on is not shown"
-            say(f"wc-run: warning: {what}\n  at:   {handler.at}\n{told(error, 1)}")
+            say(f"wc-run: warning: {what}\n  at:   {handler.at}\n{told(error, 1 if ask is None else 2)}")
         return None

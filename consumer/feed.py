@@ -6,7 +6,7 @@ Used by live.py. As spool.py, but for the other side: it is there from the start
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .accounting import Account
@@ -14,6 +14,7 @@ from .aside import Aside
 from .chunk import Chunk
 from .life import Life
 from .log import Log
+from .session import SessionDirectory
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 class Feed(Spool):
     """Feeds *aside* as long as that lives and wants calls."""
 
-    def __init__(self, aside: Aside, beat: Callable[[], None]) -> None:
-        self._aside = aside
-        self._begin(aside.spool, beat, aside.let_go)
+    def __init__(self, aside: Aside, session: SessionDirectory) -> None:
+        self._aside, self._session = aside, session
+        self._begin(aside.spool, session.beat, aside.let_go)
         self.formatter, self._bell = aside.pid, aside.line.fileno()
         os.set_blocking(self._bell, False)
 
@@ -36,6 +37,8 @@ class Feed(Spool):
     def look(self, log: Log, ending: bool = False) -> None:
         """Say so if the other side has ended before its time."""
         how = self._aside.look()
+        if how and not ending:
+            self._session.nobody_decides()
         if how and not (ending and how == "with status 0"):
             log.warn(f"the process of the handlers ended {how}: no handler runs any more", self._aside.path)
 

@@ -1,9 +1,9 @@
-"""The handlers of ``wc-run --handlers FILE``: what @on registers, and which calls it means.
+"""The handlers of ``wc-run --handlers FILE``: what @on and @decide register, and which calls they mean.
 
-Imported by FILE itself (``from wc_intercept.consumer import on``) and by handling.py, which loads it. Rules: a
+Imported by FILE itself (``from wc_intercept.consumer import on, decide``) and by handling.py, which loads it. Rules: a
 name is what --trace takes (names, globs, %sets, fn: and sys:); what is no name is an error at its own line.
 
-Absent on purpose: when handlers run, and what they are given (events.py).
+Absent on purpose: when handlers run, and what they are given (events.py, question.py).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any, Literal, TypeVar
 
-Way = Literal["on"]
+from wc_intercept.generator.wishes import means
+
+Way = Literal["on", "before", "after"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,7 +32,7 @@ class Handler:
     def means(self, target: str, symbol: str | None, syscall: bool) -> bool:
         """Whether it is for calls of *symbol*, a name of *target*."""
         called = {target, symbol or target}
-        return any(_means(name, called, syscall) for name in self.names)
+        return any(means(name, called, syscall) for name in self.names)
 
 
 _registered: list[Handler] = []
@@ -46,12 +46,21 @@ def on(*names: str) -> Callable[[F], F]:
     return _decorator("on", names or ("*",))
 
 
+def decide(*names: str, after: bool = False) -> Callable[[F], F]:
+    """Have the function asked about each call of *names*, before it is made, or (*after*) when it is back.
+
+    ``def f(call)`` returns None, or what call.go(...), call.fail("EACCES"), call.returns(7) and call.wait(0.1) give.
+    """
+    return _decorator("after" if after else "before", names)
+
+
 def _decorator(way: Way, names: tuple[str, ...]) -> Callable[[F], F]:
+    word = "on" if way == "on" else "decide"
     if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError('@on takes names of functions: @on("open", "connect")')
+        raise TypeError(f'@{word} takes names of functions: @{word}("open", "connect")')
     for name in names:
         if not name or not name.isprintable() or set(name) & set(' ",\\'):
-            raise ValueError(f"@on: {name!r} is no name")
+            raise ValueError(f"@{word}: {name!r} is no name")
     frame = sys._getframe(2)
     at = f"{os.path.relpath(frame.f_code.co_filename)}:{frame.f_lineno}"
 
@@ -79,24 +88,3 @@ def load(path: str) -> list[Handler]:
 def wishes(handlers: Iterable[Handler]) -> list[tuple[str, Way, str]]:
     """Return (name, way, FILE:line) of all that *handlers* ask for."""
     return [(name, handler.way, handler.at) for handler in handlers for name in handler.names]
-
-
-def _means(name: str, called: set[str], syscall: bool) -> bool:
-    kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
-    if (kind == "fn" and syscall) or (kind == "sys" and not syscall):
-        return False
-    if plain in called or any(fnmatchcase(one, plain) for one in called):
-        return True
-    return not called.isdisjoint(_members(plain, syscall))
-
-
-@cache
-def _members(name: str, syscall: bool) -> frozenset[str]:
-    """Return what a set means, or a plain name where system calls are traced: open is openat as well."""
-    if syscall:
-        from wc_intercept.generator.syscalls import select, stands_for
-
-        return frozenset(select(name) if name.startswith("%") else stands_for(name))
-    from wc_intercept.generator.annotations import CALL_SETS
-
-    return frozenset(CALL_SETS.get(name, ()))

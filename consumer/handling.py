@@ -8,7 +8,7 @@ terminal's signals are the program's, not ours.
              that FILE asks for, then "." (or "!": it could not be loaded); the session's path; "ready"; then a byte
              whenever the spool has more, until wc-run closes its side
 
-Absent on purpose: what handlers are given (events.py).
+Absent on purpose: what handlers are given (events.py, question.py).
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ from collections.abc import Sequence
 from .handlers import Handler, load, wishes
 from .signals import calls as signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wc_intercept.generator.manifest import Manifest
+
+    from .answering import Answerer
+    from .clock import Clock
+
+SWITCH_SECONDS = 0.0002
 NOT_OURS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
 
 
@@ -68,8 +76,28 @@ def serve(handlers: Sequence[Handler], session: str, line: socket.socket, spool:
         manifest = decode(parse_manifest(file.read(), file.name)[2])
     control = os.open(os.path.join(session, "control"), os.O_RDWR | os.O_CLOEXEC)
     clock = Clock(clock_of(control), Native())
+    answerer = answering(session, control, manifest, handlers, clock)
     line.sendall(b"ready\n")
     Formatter(spool, Events(handlers, manifest, clock)).follow(line.fileno())
+    if answerer is not None:
+        answerer.end()
+
+
+def answering(
+    session: str, control: int, manifest: Manifest, handlers: Sequence[Handler], clock: Clock
+) -> Answerer | None:
+    """Start the thread that answers, if a handler decides about anything."""
+    if all(handler.way == "on" for handler in handlers):
+        return None
+    import threading
+
+    from .answering import Answerer
+
+    answerer = Answerer(session, control, manifest, handlers, clock)
+    answerer.begin()
+    sys.setswitchinterval(SWITCH_SECONDS)  # a program waits for this thread, and not for those that get events
+    threading.Thread(target=answerer.serve, name="decide", daemon=True).start()
+    return answerer
 
 
 def clock_of(control: int) -> int:

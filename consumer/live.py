@@ -138,7 +138,7 @@ class _Run:
     ) -> None:
         self.given, self.session, self.log, self.life, self.drain = given, session, log, life, drain
         self.tracer, self.aside = tracer, aside
-        self.feed = Feed(aside, session.beat) if aside is not None else None
+        self.feed = Feed(aside, session) if aside is not None else None
         self.untraced = False
         """The tracer died, and the program with it (or, attached to, went on alone)."""
         self.name = given.program[0] if given.program else f"process {life.pid}"

@@ -22,6 +22,7 @@ ENGINES = ("auto", "preload", "ptrace")
 COLORS = ("auto", "always", "never")
 FOLLOWS = ("none", "default", "all")
 FULL = ("block", "drop", "overwrite")
+DEFAULTS = ("go", "fail")
 
 # (spellings, attribute, value: "" flag, "+" counted flag, a word: takes a value, help)
 TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
@@ -30,7 +31,9 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--trace",), "trace", "LIST", "no config: names, globs and %sets, as in open,read,%memory,fn:dup,sys:dup"),
     (("--inject",), "inject", "LIST:WHAT*", "faults and delays, as in open:error=ENOENT:when=3+ (may be repeated)"),
     (("-e",), "e", "PROG", "the program to run; -e trace=... and -e inject=... are those options"),
-    (("--handlers",), "handlers", "FILE", "Python functions that get calls as they come (@on)"),
+    (("--handlers",), "handlers", "FILE", "Python functions that get calls (@on) or decide about them (@decide)"),
+    (("--decide-timeout",), "decide_timeout", "TIME", "how long a call waits for its decision, as 100ms (default 1s)"),
+    (("--decide-default",), "decide_default", "|".join(DEFAULTS), "what it does without one (default: it goes on)"),
     (("-o", "--output"), "output", "FILE", "write to FILE instead of standard error"),
     (("--format",), "format", "|".join(FORMATS), "text (default), JSON lines, or recorded cells (needs -o)"),
     (("--summary",), "summary", "", "a table of calls, errors and times at the end"),
@@ -59,7 +62,8 @@ TABLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("-V", "--version"), "version", "", "print the version"),
     (("-h", "--help"), "help", "", "print this"),
 )
-CHOICES = {"format": FORMATS, "engine": ENGINES, "color": COLORS, "follow": FOLLOWS, "on_full": FULL}
+CHOICES = {"format": FORMATS, "engine": ENGINES, "color": COLORS, "follow": FOLLOWS, "on_full": FULL,
+           "decide_default": DEFAULTS}  # fmt: skip
 SPELLINGS = {spelling: row for row in TABLE for spelling in row[0]}
 
 
@@ -73,6 +77,9 @@ class Options:
         self.inject: list[str] = []
         self.e: str | None = None
         self.handlers: str | None = None
+        self.decide_timeout: int | None = None
+        """ms"""
+        self.decide_default: str | None = None
         self.output: str | None = None
         self.format = "text"
         self.summary = False
@@ -175,6 +182,8 @@ def _store(options: Options, row: tuple[tuple[str, ...], str, str, str], name: s
         options.string_limit = _number(name, value)
     elif attribute == "ring_size":
         options.ring_size = _size(name, value)
+    elif attribute == "decide_timeout":
+        options.decide_timeout = _time(name, value)
     elif attribute == "e" and value.startswith("trace="):
         options.trace = value.removeprefix("trace=")
     elif attribute == "e" and value.startswith("inject="):
@@ -197,6 +206,17 @@ def _size(name: str, value: str) -> int:
                 raise Refusal(f"{name} {value}: a ring has 64KiB to 1GiB", try_=HELP)
             return size
     raise Refusal(f"{name} {value}: not a size", try_=HELP)
+
+
+def _time(name: str, value: str) -> int:
+    """Return milliseconds."""
+    for suffix, unit in (("ms", 1), ("s", 1000), ("m", 60_000)):
+        if value.endswith(suffix):
+            time = _number(name, value.removesuffix(suffix)) * unit
+            if not 1 <= time <= 3_600_000:
+                raise Refusal(f"{name} {value}: 1ms to 60m", try_=HELP)
+            return time
+    raise Refusal(f"{name} {value}: not a time, as 100ms, 2s or 1m", try_=HELP)
 
 
 def _original(options: Options) -> None:
@@ -222,6 +242,9 @@ def _refuse(options: Options) -> None:
     if options.preload is not None and options.inject:
         raise Refusal("--inject and --preload exclude each other", f"--inject {options.inject[0]}",
                       "what a shim injects was decided when it was built", "-c CONFIG, or --trace LIST")  # fmt: skip
+    if options.handlers is None and (options.decide_timeout is not None or options.decide_default is not None):
+        name = "--decide-timeout" if options.decide_timeout is not None else "--decide-default"
+        raise Refusal(f"{name} needs --handlers FILE", "", "without handlers nobody decides about calls")
     if options.format == "wc" and options.output is None:
         try_ = "wc-run --format wc -o trace.wc ..."
         raise Refusal("--format wc needs -o FILE", "", "recorded cells are no text", try_)

@@ -141,7 +141,7 @@ class Run:
     def __enter__(self) -> Run:
         try:
             if self.aside is not None:
-                self.aside.begin(self.session.path)
+                self.aside.begin(self.session, self.given)
             self.tracer = self.start_tracer()
         except BaseException:
             self.session.remove()

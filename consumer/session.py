@@ -155,6 +155,15 @@ class SessionDirectory:
         self.budget += size
         self._put("budget", self.budget)
 
+    def decides(self, milliseconds: int, default: int) -> None:
+        """Have calls wait so long for a decision; then they go on, or fail with the errno *default*."""
+        self._put("ask_ms", milliseconds, 4)
+        self._put("ask_default", default, 4)
+
+    def nobody_decides(self) -> None:
+        """Who answered is dead: calls wait for nobody any more."""
+        self._put("asked_by", 0, 4)
+
     def warnings(self) -> list[str]:
         """Return what programs had to say (about their handlers) since the last look, but nothing twice."""
         try:
@@ -195,8 +204,8 @@ class SessionDirectory:
                 os.close(descriptor)
         self._control = self._lock = -1
 
-    def _put(self, name: str, value: int) -> None:
-        os.pwrite(self._control, value.to_bytes(8, "little"), abi.CONTROL.offset(name))
+    def _put(self, name: str, value: int, size: int = 8) -> None:
+        os.pwrite(self._control, value.to_bytes(size, "little"), abi.CONTROL.offset(name))
 
 
 def choose_root(targets: int, manifest_size: int, options: SessionOptions) -> tuple[str, room.Room]:

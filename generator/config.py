@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True):
     include: tuple[str, ...] = ()
     string_limit: int = 64
     wishes: tuple[tuple[str, str], ...] = ()
-    """(name, glob or set; "on"): what Python handlers ask for. In no file: wc-run's --handlers."""
+    """(name, glob or set; "on", "before" or "after"): what Python handlers ask for. In no file: wc-run's --handlers."""
     document: Document = msgspec.field(default_factory=lambda: Document("", ""))
     """The text that it was read from."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from .asks import change_lines, failure
 from .classes import FORWARDS, Forward, Hook, hook
 from .inject import Given, described, given
 from .layout import Layout, Slot, Structs, build, build_tail_jump, parameter_names, tail_text
@@ -133,8 +134,8 @@ class _View:
 
     @property
     def late(self) -> bool:
-        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind handlers, inject and condition."""
-        return self.handled or self.target.inject is not None or self.tests
+        """WCI_LIMIT_LATE: the wrapper asks for the target's limits itself, behind all that decides about the call."""
+        return self.handled or self.target.inject is not None or self.tests or self.asks
 
     @property
     def early(self) -> bool:
@@ -182,7 +183,7 @@ class _View:
     def far(self) -> str:
         """Suffix of the record path's functions: out of line where a call more does not show."""
         near = not self.layout.captures and self.exit and not self.target.internal
-        near = near and not self.target.back_enter and not self.target.inject
+        near = near and not self.target.back_enter and not self.target.inject and not self.asks
         return "" if near else "_far"
 
     @property
@@ -229,14 +230,48 @@ class _View:
 
     @property
     def skippable(self) -> bool:
-        """A handler, or an inject, may put a result in the call's place."""
+        """A handler, an inject, or a Python handler may put a result in the call's place."""
         given = self.inject is not None and self.inject.gives
-        return (self.handled or given) and not self.noreturn
+        return (self.handled or given or self.asks_before) and not self.noreturn
 
     @property
     def inject(self) -> Given | None:
         """What the target's inject is for this function."""
         return given(self.target.inject, self.wrapper) if self.target.inject else None
+
+    @property
+    def asks(self) -> bool:
+        """A Python handler decides about its calls."""
+        return self.asks_before or self.asks_after
+
+    @property
+    def asks_before(self) -> bool:
+        return self.target.asks in ("before", "both") and not self.noreturn
+
+    @property
+    def asks_after(self) -> bool:
+        return self.target.asks in ("after", "both") and not self.noreturn
+
+    @property
+    def entry_captures(self) -> list[tuple[str, str]]:
+        return [(c.name, c.before) for c in self.layout.captures if c.before]
+
+    @property
+    def exit_captures(self) -> list[tuple[str, str]]:
+        return [(c.name, c.expression) for c in self.layout.captures]
+
+    @property
+    def fails(self) -> str:
+        return failure(self.layout.symbol.result)[0]
+
+    @property
+    def failure(self) -> str:
+        return failure(self.layout.symbol.result)[1]
+
+    @property
+    def changes(self) -> list[str]:
+        """C that puts the answer's arguments in the place of the call's."""
+        return [line for change in self.layout.changes for line in change_lines(change)]
 
     @property
     def registers(self) -> Registers:
@@ -318,10 +353,16 @@ def emit(plan: Plan) -> Emission:
 def with_handlers(plan: Plan) -> Plan:
     """Return *plan* with the internal wrappers that C handlers need."""
     wrapped = {wrapper.target for wrapper in plan.wrappers}
-    if not any(t.handled for i, t in enumerate(plan.targets) if i in wrapped):
-        return plan
+    taken = [target for i, target in enumerate(plan.targets) if i in wrapped]
+    wanted: list[str] = []
+    if any(target.handled for target in taken):
+        wanted = [*FOR_HANDLERS]
+    elif any(target.asks for target in taken):
+        wanted = [name for name, what in FOR_HANDLERS.items() if what == "WCI_TAIL_LONGJMP"]
     there = {wrapper.symbol for wrapper in plan.wrappers}
-    names = [name for name in FOR_HANDLERS if name not in there]
+    names = [name for name in wanted if name not in there]
+    if not names:
+        return plan
     targets = [TargetPlan(name, internal=True) for name in names]
     first, why = len(plan.targets), "for the handlers' sake"
     wrappers = [Wrapper(name, first + i, "tail-jump", detail=why) for i, name in enumerate(names)]
@@ -357,6 +398,7 @@ def sources(plan: Plan, views: Sequence[_View], tails: Sequence[dict[str, Any]])
         plan=plan, parts=range(len(parts)), tails=tails,
         handlers=first_handlers(plan), takes_handlers=any(target.handled for target in plan.targets),
         samples=any(target.frequency > 1 or target.inject for target in plan.targets),
+        asks=any(view.asks for view in views),
     )  # fmt: skip
     return texts
 
@@ -389,7 +431,7 @@ def make_manifest(plan: Plan, symbols: list[Symbol], structs: Structs) -> Manife
         Target(t.name, t.kind, internal=t.internal, record=t.record, clock=t.clock, frequency=t.frequency,
                on_full=t.on_full, max_per_second=t.max_per_second, min_duration=t.min_duration,
                back_enter=t.back_enter, back_exit=t.back_exit, caller=t.caller,
-               inject=described(t.inject), when=t.when.text if t.when else "")
+               inject=described(t.inject), when=t.when.text if t.when else "", asks=t.asks)
         for t in plan.targets
     ]  # fmt: skip
     platform = ManifestPlatform(plan.platform.machine, plan.platform.libc, "libc.so.6", plan.platform.compiler)

@@ -18,10 +18,12 @@ from .manifest import Content, Element, Field, Return, Symbol, ValueType
 from .model import CType, Member, Param, Record, Role, TargetPlan, Wrapper
 
 FIRST_ARGS, CELL, HEADER = 36, 64, 8
+ASK_VALUES = 32
+"""WCI_ASK_VALUES of wc_abi.h."""
 LOCALS = frozenset(
     {
         *("ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "argv", "envp_"),
-        *("regs", "stack", "made", "injected"),
+        *("regs", "stack", "made", "injected", "ask", "answer"),
     }
 )
 VALUE_ROLES = frozenset(
@@ -65,6 +67,17 @@ class Place:
     keep: Keep | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An argument that whoever decides about a call may change: the symbol's field, and the C variable *name*."""
+
+    field: int
+    name: str
+    type: CType
+    text: bool = False
+    """Another string may be put in its place."""
+
+
 @dataclass(slots=True)
 class Layout:
     """The fixed part of one symbol's records: manifest side, C side, and the tracer's."""
@@ -77,6 +90,8 @@ class Layout:
     cells: int = 1
     room: int = 0
     """Bytes of stack that captures need for what is not contiguous (argv, varargs)."""
+    changes: list[Change] = field(default_factory=list)
+    """Of a target that asks."""
 
 
 class _Space:
@@ -200,6 +215,7 @@ class _Builder:
             lengths[name] = lengths[param.name] = c_name
         succeeded = success(self.fail, self.function.result)
         self.c = Captures(lengths, succeeded, own_result(target))
+        self.changes: list[Change] = []
 
     def slot(self, name: str, c_type: str, size: int, value: str, copy: bool = False) -> int:
         offset = self.space.place(size)
@@ -222,11 +238,19 @@ class _Builder:
             meaning = "sockaddr"
         if blob and (role.whole or role.kind == "path"):
             meaning = "path"
+        given = bool(self.target.asks and blob and content == "text" and self.captures[-1].before)
         self.fields.append(
             Field(self.names[index], kind, offset, size, role=meaning, names=role.names if not blob else "",
-                  blob=blob, content=content, element=element, struct=struct)
+                  blob=blob, content=content, element=element, struct=struct, given=given)
         )  # fmt: skip
+        self.change(c_name, param.type, given)
         self.places.append(Place(self.names[index], kind, size, offset, blob, kept))
+
+    def change(self, c_name: str, type_: CType, text: bool = False) -> None:
+        """Note that the field made last may be changed by an answer, which has room for ASK_VALUES of them."""
+        scalar = type_.kind in ("pointer", "int", "bool", "float") and type_.size <= 8
+        if self.target.asks in ("before", "both") and scalar and len(self.fields) <= ASK_VALUES:
+            self.changes.append(Change(len(self.fields) - 1, c_name, type_, text))
 
     def value_slot(self, c_name: str, type_: CType, kind: ValueType, size: int) -> int:
         c_type = _C_TYPES.get((kind, size))
@@ -312,6 +336,7 @@ def own_result(target: TargetPlan) -> str:
     """Return C that is true when a wrapper's result is the call's own, "" where it always is."""
     given = ["handlers == NULL"] if target.handled else []
     given += ["!(injected & WCI_INJECTED)"] if target.inject else []
+    given += ["made"] if target.asks == "before" else ["false"] if target.asks else []
     return " && ".join(given)
 
 
@@ -321,6 +346,7 @@ def optional_fields(builder: _Builder, words: Sequence[str]) -> None:
         size, c_type = (4, "uint32_t") if name == "mode" else (8, "uint64_t")
         offset = builder.slot(name, c_type, size, f"({c_type}){name}")
         builder.fields.append(Field(name, "uint", offset, size, role="mode" if name == "mode" else ""))
+        builder.change(name, CType("", "int", size))
         builder.places.append(Place(name, "uint", size, offset))
 
 
@@ -346,7 +372,8 @@ def build(
         variadic=builder.function.variadic, returns=not noreturn,
     )  # fmt: skip
     slots = sorted(builder.slots, key=lambda slot: slot.offset)
-    return Layout(symbol, slots, builder.captures, builder.all_places(), builder.space.cells, builder.room)
+    places, cells = builder.all_places(), builder.space.cells
+    return Layout(symbol, slots, builder.captures, places, cells, builder.room, builder.changes)
 
 
 REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")

@@ -60,6 +60,8 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     element: Element | None = None
     struct: str = ""
     """Key of Manifest.structs when type is "struct" (a struct passed by value)."""
+    given: bool = False
+    """A string that the call reads: whoever decides about the call may put another in its place."""
     many: int = 0
     """Struct members that are arrays: number of elements, each size // many bytes."""
 
@@ -90,6 +92,17 @@ class Return(msgspec.Struct, frozen=True, omit_defaults=True):
     struct: str = ""
     blob: int = 0
     """A returned string: offset of its struct wci_blob (content is text)."""
+
+
+def failing(rule: Return) -> int | Literal["errno"] | None:
+    """Return what a function returns when it fails; "errno": the error's number; None: it cannot say that it failed."""
+    if rule.fail in ("-1", "EOF", "MAP_FAILED", "SIG_ERR", "<0"):
+        return -1
+    if rule.fail in ("NULL", "zero"):
+        return 0
+    if rule.fail == "nonzero" and not rule.names:  # else one of the function's own codes would be needed
+        return -1
+    return "errno" if rule.fail == "errno" else None
 
 
 WrapperClass = Literal[
@@ -125,6 +138,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """The declared fault or delay, in the words of wc-run's --inject."""
     when: str = ""
     """The expression that holds of calls which are recorded."""
+    asks: Literal["", "before", "after", "both"] = ""
+    """When the shim's calls ask a Python handler what is to become of them."""
 
 
 class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):

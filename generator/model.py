@@ -188,6 +188,8 @@ class TargetPlan:
     handled: bool = False
     """The config has a handler library: this may get handlers while the program runs, whatever it begins with."""
     caller: bool = False
+    asks: Literal["", "before", "after", "both"] = ""
+    """A Python handler decides about its calls."""
     capture: tuple[tuple[str, str], ...] = ()
     """(parameter, length expression) pairs that override the table; "0" keeps nothing."""
     inject: Rule | None = None

@@ -32,6 +32,7 @@ from .syscalls import stands_for
 from .tracing import anywhere, traced_functions
 from .when import WhenError
 from .whens import Place, Whens, located, of_traced
+from .wishes import asks_of
 from .wrapping import Choice, choose
 
 
@@ -346,6 +347,7 @@ class _Planner:
             back_enter=func.back_enter,
             back_exit=func.back_exit,
             handled=bool(self._config.library_path),
+            asks="" if found.why else asks_of(self._config.wishes, {found.chosen.name, *found.chosen.symbols}),
             caller=func.caller,
             capture=self._capture(func, found.wrappers),
             inject=func.inject,

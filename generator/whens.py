@@ -56,7 +56,7 @@ def _may_wait(target: TargetPlan, wrapper: Wrapper) -> bool:
 
     Then a text that the call proves (R7) is looked at behind it, in a few nanoseconds instead of by a system call.
     """
-    acts = target.handled or target.inject is not None or target.record != "exit"
+    acts = target.handled or target.inject is not None or target.asks != "" or target.record != "exit"
     return not acts and wrapper.wrapper != "noreturn" and not replaces_program(wrapper.symbol)
 
 

@@ -11,13 +11,14 @@
  *   control  one page set per session that says what each target does now
  *
  * THE PICTURE
- *   SESSION/control      struct wci_control, then u64 word[targets + room] at WCI_CONTROL_WORDS, then
- *                        struct wci_limit[targets + room] at limits_at
+ *   SESSION/control      struct wci_control, struct wci_asking at WCI_ASKING_AT, then u64 word[targets + room] at
+ *                        WCI_CONTROL_WORDS, then struct wci_limit[targets + room] at limits_at
  *   SESSION/seg-*        struct wci_segment, then counts for calls without a ring (struct wci_count[targets]) at
  *                        shared_counts, then rings at first_ring, each ring_stride bytes:
  *                          + 0              struct wci_ring             (one page)
  *                          + counts_offset  struct wci_count[targets]
  *                          + cells_offset   struct wci_cell[ring_cells]
+ *                          at the end       levels of struct wci_question, where a target asks
  *
  * A POSITION is a u64: (lap << 32) | index.  Laps count from 0; a record never wraps: when it does not fit behind the
  * last one, FILLER cells close the lap.  index == capacity is a valid position: it means "the lap is full".
@@ -213,9 +214,61 @@ struct wci_ring {
         /* In-flight stack: depth first, in a line of its own. */
         uint32_t depth; /* calls inside; those beyond WCI_INFLIGHT have no entry */
         uint32_t serial;
-        uint64_t inside_spare[7];
+        uint32_t ask_depth; /* questions of this ring that wait for their answers, or are just answered */
+        uint32_t ask_ready; /* levels of questions whose pages are claimed */
+        uint64_t inside_spare[6];
         struct wci_inside inside[WCI_INFLIGHT];
 };
+
+/*
+ * A question: a call that waits until somebody outside of the program has decided about it. Only shims with a target that
+ * asks have room for them: WCI_ASK_LEVELS of WCI_ASK_SIZE bytes at the end of each ring. A level is one question; the next
+ * is for a signal handler that makes such a call meanwhile. In a level: this struct, at WCI_ASK_CELLS the record that shows
+ * the call (an ENTER before it, a CALL after it; stamps are 0), at WCI_ASK_TEXT the strings of the answer.
+ * Order: cells, asked (release), asking, hint, wake -> answer, then answered with verdict (a write of its own), wake.
+ */
+#define WCI_ASK_LEVELS 4u
+#define WCI_ASK_SIZE 28672u
+#define WCI_ASK_CELLS 512u
+#define WCI_ASK_TEXT 16896u
+#define WCI_ASK_VALUES 32u
+#define WCI_ASKING_AT 3520u /* in the control file: struct wci_asking */
+#define WCI_HINTS 64u
+#define WCI_HINT(pid, ring, level) ((uint64_t)(pid) << 32 | (uint64_t)(ring) << 8 | (level)) /* pid: the segment's */
+
+struct wci_asking {
+        uint32_t asking; /* futex word: by programs, plus 1 for each question that is there to be answered */
+        uint32_t spare32;
+        uint64_t hint[WCI_HINTS]; /* the question that made asking n + 1 has left hint[n % WCI_HINTS] (WCI_HINT) */
+};
+
+struct wci_question {
+        /* The asker's line. */
+        uint32_t asked;  /* number of the question that waits; 0: none */
+        uint32_t serial; /* of the last one; skips 0 */
+        uint32_t cells;
+        uint32_t pid;
+        uint32_t tid;
+        uint32_t asker_spare32;
+        uint64_t frame;  /* address in the wrapper that asks */
+        uint64_t asker_spare[4];
+
+        /* The answerer's lines. */
+        uint32_t answered; /* futex word: number of the question that this answers */
+        uint32_t verdict;  /* WCI_VERDICT(answered, enum wci_verdict): written with answered, and valid only with it */
+        int32_t error;     /* WCI_RESULT: what errno is to be, 0: as it is */
+        uint32_t changed;  /* bit i: value[i] replaces the argument of the symbol's field i */
+        uint32_t texts;    /* bit i: value[i] is an offset behind WCI_ASK_TEXT; there stands a string */
+        uint32_t answer_spare32;
+        uint64_t result;
+        uint64_t delay_ns; /* the call waits so long before it goes on, or returns */
+        uint64_t answer_spare[3];
+        uint64_t value[WCI_ASK_VALUES]; /* numbers sign extended, floating ones as the bits of a double */
+};
+
+/* WCI_GO: nothing else is said, and the rest of the answer is an older one's. */
+enum wci_verdict { WCI_GO = 0, WCI_RESULT = 1, WCI_CHANGED = 2 };
+#define WCI_VERDICT(number, verdict) ((uint32_t)(number) << 8 | (verdict))
 
 struct wci_segment {
         uint64_t magic;
@@ -264,7 +317,11 @@ struct wci_control {
 
         uint64_t heartbeat;    /* CLOCK_MONOTONIC ns, by the consumer at least every 50 ms */
         uint64_t closed;       /* 1: wrappers pass through. By wc-run at the end, or by a program whose consumer died */
-        uint64_t spare1[6];
+        uint64_t spare1[4];
+        uint32_t ask_ms;       /* how long a call waits for its answer; 0: this session asks nothing */
+        uint32_t ask_default;  /* errno of a call that got no answer; 0: it goes on */
+        uint32_t asked_by;     /* pid of who answers; 0: nobody (any more). By who answers, and by wc-run */
+        uint32_t asked_spare32;
 
         uint64_t budget;       /* bytes that all segments of the session may populate */
         uint64_t used;         /* bytes populated so far; locked add by programs */
@@ -331,6 +388,13 @@ WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, waiting) == 128, "the meeting line i
 WCI_ASSERT_LAYOUT(offsetof(struct wci_ring, depth) % 64 == 0, "the in-flight stack has lines of its own");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_ring) <= 4096, "a ring's header is one page");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_segment) <= 4096, "a segment's header is one page");
+WCI_ASSERT_LAYOUT(offsetof(struct wci_question, answered) == 64, "asker and answerer do not share a line");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_question) <= WCI_ASK_CELLS, "cells begin behind the question");
+WCI_ASSERT_LAYOUT(WCI_ASK_CELLS + WCI_RECORD_CELLS * WCI_CELL_SIZE <= WCI_ASK_TEXT, "any record is a question");
+WCI_ASSERT_LAYOUT(WCI_ASK_SIZE % 4096 == 0 && WCI_ASK_TEXT + 2 * 4096 < WCI_ASK_SIZE, "two paths fit an answer");
+WCI_ASSERT_LAYOUT(sizeof(struct wci_control) <= WCI_ASKING_AT, "asking stands behind the control struct");
+WCI_ASSERT_LAYOUT(WCI_ASKING_AT + sizeof(struct wci_asking) <= WCI_CONTROL_WORDS, "and before the words");
+WCI_ASSERT_LAYOUT(WCI_ASKING_AT % 64 == 0, "asking has its own line");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_control) <= WCI_CONTROL_WORDS, "the words have a page of their own");
 WCI_ASSERT_LAYOUT(sizeof(struct wci_limit) == 64, "limits of one target share one line, and no other's");
 WCI_ASSERT_LAYOUT(offsetof(struct wci_control, heartbeat) % 64 == 0, "the heartbeat has its own line");

@@ -171,7 +171,7 @@ ring_settle(struct wci_ring *ring, uint32_t pid, uint32_t tid, uint32_t reason)
         claim->tid = tid;
         for (uint32_t i = 0; (wci_samples || ring->sampled) && i < wci_targets; i++)
                 wci_ring_counts(ring, i)->phase = wci_ring_counts(ring, i)->offered = 0;
-        ring->depth = 0;
+        ring->depth = ring->ask_depth = 0;
         ring->record_pid = pid;
         __atomic_store_n(&ring->claims, ring->claims + 1, __ATOMIC_RELEASE);
         write_identity(ring, reason != 0 ? WCI_PROCESS : WCI_THREAD, pid, tid, reason);

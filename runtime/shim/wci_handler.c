@@ -172,18 +172,25 @@ wci_handler_forget(void)
         wci_tls.regs = NULL;
 }
 
+/* glibc keeps the stack pointer in the jmp_buf xor'ed with a secret and rotated. */
+uintptr_t
+wci_handler_jump(const void *env)
+{
+        uint64_t secret, rsp = ((const uint64_t *)env)[WCI_JMP_RSP];
+        __asm__("movq %%fs:0x30, %0" : "=r"(secret));
+        return (rsp >> 17 | rsp << 47) ^ secret;
+}
+
 /*
- * Before longjmp: does it leave the handler that runs? Deeper calls would look like the handler's for good. glibc keeps
- * the stack pointer in the jmp_buf xor'ed with a secret and rotated; what does not look like one tells nothing.
+ * Before longjmp: does it leave the handler that runs? Deeper calls would look like the handler's for good. What does not
+ * look like a stack pointer tells nothing.
  */
 void
 wci_handler_longjmp(const void *env)
 {
         if (wci_tls.handler_frame == 0)
                 return;
-        uint64_t secret, rsp = ((const uint64_t *)env)[WCI_JMP_RSP];
-        __asm__("movq %%fs:0x30, %0" : "=r"(secret));
-        rsp = (rsp >> 17 | rsp << 47) ^ secret;
+        const uintptr_t rsp = wci_handler_jump(env);
         if (rsp > wci_tls.handler_frame && rsp - wci_tls.handler_frame < WCI_STACK_NEAR)
                 wci_handler_forget();
 }

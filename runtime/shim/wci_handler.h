@@ -44,6 +44,7 @@ WCI_HIDDEN void wci_handler_varargs(struct user_regs_struct *regs, void *args, u
 WCI_HIDDEN bool wci_handler_left(uintptr_t frame);
 WCI_HIDDEN void wci_handler_forget(void);
 WCI_HIDDEN void wci_handler_longjmp(const void *env);
+WCI_HIDDEN uintptr_t wci_handler_jump(const void *env); /* the stack pointer that it leads to */
 
 /* ptrace(2), called by a handler on its own process: is the request one that we answer, and the answer. */
 WCI_HIDDEN bool wci_handler_answers(long request, long pid, uintptr_t frame);

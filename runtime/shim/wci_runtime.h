@@ -20,6 +20,7 @@ struct wci_handler_names {
 extern WCI_HIDDEN const struct wci_slot *const *const wci_slot_tables[]; /* each ends with NULL, as do they */
 extern WCI_HIDDEN const struct wci_handler_names wci_handler_names[];    /* ends with two NULL names */
 extern WCI_HIDDEN const uint32_t wci_samples;
+extern WCI_HIDDEN const uint32_t wci_has_questions; /* 1: a target asks, so that rings have room for questions */
 extern WCI_HIDDEN const uint64_t wci_no_words[]; /* one zero word per target */
 
 WCI_HIDDEN void wci_ring_first(void);

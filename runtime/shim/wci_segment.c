@@ -127,6 +127,7 @@ geometry_for(uint32_t rings)
 {
         struct geometry g = {.rings = rings, .counts = page_up(wci_targets * sizeof(struct wci_count))};
         g.stride = 4096 + g.counts + page_up((uint64_t)wci_control->ring_cells * WCI_CELL_SIZE);
+        g.stride += wci_has_questions ? WCI_ASK_LEVELS * WCI_ASK_SIZE : 0;
         g.first_ring = 4096 + g.counts;
         g.size = g.first_ring + g.stride * rings;
         return g;

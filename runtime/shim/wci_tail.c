@@ -6,6 +6,7 @@
  */
 #include "wci_tail.h"
 
+#include "wci_ask.h"
 #include "wci_hooks.h"
 #include "wci_runtime.h"
 
@@ -92,8 +93,10 @@ before(const struct wci_tail *tail, const uint64_t *registers)
                 wci_handlers_load();
         if (tail->before == WCI_TAIL_ALONE)
                 wci_control_end();
-        if (tail->before == WCI_TAIL_LONGJMP)
+        if (tail->before == WCI_TAIL_LONGJMP) {
                 wci_handler_longjmp((const void *)registers[0]);
+                wci_ask_left(wci_handler_jump((const void *)registers[0]));
+        }
         if (tail->before == WCI_TAIL_PTRACE &&
             wci_handler_answers((int)registers[0], (int)registers[1], (uintptr_t)__builtin_frame_address(0)))
                 return (void *)(uintptr_t)wci_handler_ptrace;

@@ -7,6 +7,7 @@
 #ifndef WCI_WRAPPER_H
 #define WCI_WRAPPER_H
 
+#include "wci_ask.h"
 #include "wci_shim.h"
 #include "wci_handler.h"
 #include "wci_hooks.h"
