@@ -27,7 +27,7 @@ def run(shop: Workshop) -> list[Figure]:
     out = shop.folder / "steady.jsonl"
     words = [tool("wc-run"), "--engine", "preload", "--trace", TARGET, "--format", "jsonl", "-o", str(out)]
     process = subprocess.Popen(
-        [*words, program, str(shop.rounds(300))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*words, program, str(shop.rounds(100))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     stored = [int(line) for line in iter(process.stdout.readline, "end\n")]
