@@ -28,6 +28,8 @@ int main(void) { return open("/dev/null", O_RDONLY) < 0 || parse_line("x") != 'x
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "mine.py").write_text("from wc_intercept.consumer import on\n@on('open')\ndef seen(event): pass\n")
+    policy = "from wc_intercept.consumer import decide\n@decide('open')\ndef asked(call): return None\n"
+    (folder / "policy.py").write_text(policy)
     (folder / "program.c").write_text(PROGRAM)
     subprocess.run(["cc", "-g", "-o", folder / "PROGRAM", folder / "program.c"], check=True)
     return folder / "PROGRAM"
@@ -52,7 +54,7 @@ def running(compile_c: Callable[..., Path], tmp_path: Path) -> Iterator[subproce
 def _typed(prefix: str) -> list[str]:
     """Return the commands of the table that begin so and need no files of an example."""
     return [cell for _, cells, _ in ROWS for cell in re.findall(r"`(.*?)`", cells)
-            if cell.startswith(prefix) and "config.json" not in cell and "slow_io" not in cell]  # fmt: skip
+            if cell.startswith(prefix) and "config.json" not in cell and "_io.py" not in cell]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [text for text in _typed("wc-run") if "PROGRAM" in text])
