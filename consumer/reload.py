@@ -125,9 +125,14 @@ class Reload:
             yield from self._take(self._answered())
         if self._answer is not None:
             yield from self._follow_swap()
-        if self._again and not self.busy:
-            anew, self._again, self._anew_again = self._anew_again, False, False
+
+    def again(self) -> bool:
+        """Begin what was asked for while something was under way; return whether anything was."""
+        anew, wanted = self._anew_again, self._again
+        self._again = self._anew_again = False
+        if wanted:
             self.start(anew)
+        return wanted
 
     def close(self) -> None:
         """Forget a reading that has not ended."""

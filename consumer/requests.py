@@ -83,7 +83,6 @@ class Requests:
         self._begun, self._problems = time.monotonic_ns(), []
 
     def _go_on(self, reload: Reload) -> None:
-        number = reload.number
         problems = list(reload.poll())
         self._session.library = reload.library
         for problem in problems:
@@ -92,12 +91,12 @@ class Requests:
         if reload.told:
             self._log.note(reload.told)
             reload.told = ""
-        if reload.busy and reload.number == number:
+        if reload.busy:
             return
         told = [(each.what, each.at, each.why, each.try_) for each in self._problems]
         tell(self._session.path, Reloaded(self._begun, reload.changed, told))
         self._begun = 0
-        if reload.busy:  # asked again meanwhile
+        if reload.again():
             self._begin()
 
     def _make(self) -> Reload:

@@ -265,6 +265,18 @@ def until_reloaded(session: int, library: Library) -> None:
         done = subprocess.run([BIN / "wc-ctl", str(session), "reload", "library"], capture_output=True).returncode
 
 
+def test_everybody_who_asks_at_once_is_answered(loop: Path, library: Library) -> None:
+    library.targets(rand(back_exit="gives"))
+    with running(loop, library.folder, "-c", str(library.config)) as one:
+        one.round()
+        library.version(1002)
+        words = [BIN / "wc-ctl", one.session, "reload", "library"]
+        asking = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+        assert [(0, "")] * 4 == [(each.returncode, said) for each in asking for said in [each.communicate()[1]]]
+        one.round()
+        assert [1001, 1002] == given(one.end())
+
+
 def test_a_run_without_a_config_says_so(loop: Path, tmp_path: Path) -> None:
     with running(loop, tmp_path, "--trace", "rand") as one:
         assert "has no config to read again" in ctl(one.session, "reload", status=1)
