@@ -21,6 +21,7 @@ from .manifest import Manifest, Symbol, Target
 from .manifest import Platform as ManifestPlatform
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 from .registers import Registers, double_bits, registers
+from .shape import Shape, shape, tail_shape
 from .tracer_plan import traced_layout
 from .whens import of_wrapper
 
@@ -277,6 +278,19 @@ class _View:
     def registers(self) -> Registers:
         return registers(self.function, self.names, self.forward, self.callee, self.like)
 
+    @property
+    def vectors(self) -> str:
+        return "vectors" if self.registers.vectors else "NULL"
+
+    @property
+    def shape(self) -> Shape:
+        shown = self.registers.shown
+        optional = iter(self.forward.optional)
+        places = self.layout.places
+        names = [places[one.parameter].name if one.parameter >= 0 else next(optional) for one in shown]
+        fail = self.wrapper.annotation.fail if self.wrapper.annotation else ""
+        return shape(self.target.name, self.symbol, shown, names, self.function.result, fail, self.noreturn)
+
 
 def missing(result: CType, fail: str, noreturn: bool) -> str:
     """Return what a wrapper does when its function exists nowhere."""
@@ -329,7 +343,7 @@ def emit(plan: Plan) -> Emission:
         target = plan.targets[wrapper.target]
         if wrapper.wrapper == "tail-jump" or wrapper.function is None:
             layout = build_tail_jump(wrapper, target)
-            tails.append(tail_view(number, wrapper, target))
+            tails.append(tail_view(number, wrapper, target, layout))
         else:
             forward = FORWARDS[wrapper.wrapper](wrapper)
             noreturn = wrapper.wrapper == "noreturn" or "noreturn" in wrapper.function.attributes
@@ -376,8 +390,11 @@ def control_word(target: TargetPlan) -> int:
     return on | (2 if target.on_full == "drop" else 0) | limited | (target.frequency << 32)
 
 
-def tail_view(number: int, wrapper: Wrapper, target: TargetPlan) -> dict[str, Any]:
+def tail_view(number: int, wrapper: Wrapper, target: TargetPlan, layout: Layout) -> dict[str, Any]:
+    fail = wrapper.annotation.fail if wrapper.annotation else ""
+    names = [field.name for field in layout.symbol.fields]
     return {
+        "shape": tail_shape(target.name, wrapper, names, fail) if target.handled else None,
         "number": number, "symbol": wrapper.symbol, "target": wrapper.target, "text": tail_text(wrapper),
         "library": wrapper.library, "version": wrapper.version, "before": BEFORE_TAIL.get(wrapper.symbol, "0"),
         "label": f"wrap_{wrapper.symbol}" if wrapper.version else wrapper.symbol, "handled": target.handled,

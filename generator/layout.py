@@ -23,7 +23,7 @@ ASK_VALUES = 32
 LOCALS = frozenset(
     {
         *("ret", "call", "traced", "record", "cells", "room", "args", "first", "ok", "argv", "envp_"),
-        *("regs", "stack", "made", "injected", "ask", "answer"),
+        *("regs", "stack", "vectors", "made", "injected", "ask", "answer"),
     }
 )
 VALUE_ROLES = frozenset(

@@ -14,13 +14,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .classes import Forward
+from .keep import is_character
 from .model import CType, Function
 
 REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 VECTORS = 8
 """Floating arguments that registers hold."""
+IN_REGISTER, IN_VECTOR, ON_STACK = range(3)
+"""enum wct_where of wc_plan.h."""
 SCALARS = ("pointer", "int", "bool")
 DOUBLE_BITS = {4: "wci_float_bits", 8: "wci_double_bits", 16: "wci_quad_bits"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One argument as handlers of wc_call.h see it."""
+
+    type: CType
+    where: int
+    """IN_REGISTER, IN_VECTOR or ON_STACK, as in wc_plan.h."""
+    place: int
+    words: int
+    """0: it is shown nowhere."""
+    parameter: int = -1
+    """Which of the function's; -1: a word behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,9 @@ class Registers:
     """Back into ret, after back_exit, or instead of the call."""
     words: int
     """Of stack."""
+    vectors: int = 0
+    """Words for floating arguments."""
+    shown: tuple[Shown, ...] = ()
 
 
 class _Places:
@@ -59,11 +79,11 @@ class _Places:
         self.words += words
         return [f"stack[{i}]" for i in range(self.words - words, self.words)]
 
-    def vector(self, words: int) -> list[str]:
-        """Return nothing while vector registers hold it: no handler sees those."""
+    def vector(self, words: int, shown: bool) -> list[str]:
+        """While vector registers hold it: words of ``vectors``, for handlers of wc_call.h, if it is shown to them."""
         if self.vectors + words <= VECTORS:
             self.vectors += words
-            return []
+            return [f"vectors[{i}]" for i in range(self.vectors - words, self.vectors)] if shown else []
         return self.on_stack(words)
 
 
@@ -81,20 +101,50 @@ def registers(
     if in_memory(function.result):
         load += [f"{place} = (unsigned long)(uintptr_t)&ret;" for place in places.take(1)]
     shown = as_called(function, like) if like else range(len(function.params))
+    seen: list[Shown] = []
     for index in shown:
         moved = _argument(function.params[index].type, names[index], places)
-        load += (line for line, _ in moved)
-        store += (line for _, line in moved if line)
+        load += (line for _, line, _ in moved)
+        store += (line for _, _, line in moved if line)
+        seen.append(_shown(function.params[index].type, [place for place, _, _ in moved], index))
     for name in forward.optional:
         for place in places.take(1):
             load.append(f"{place} = (unsigned long){name};")
             store.append(f"{name} = (__typeof__({name})){place};")
+            seen.append(_shown(_OPTIONAL.get(name, _WORD), [place], -1))
     more = tuple(_varargs(forward, len(function.params) - len(shown)))
     load += (line for line, _ in more)
     store += (line for _, line in more)
     load.append("stack[0] = (unsigned long)(uintptr_t)__builtin_return_address(0);")
     load.append(f"regs.rip = (unsigned long)(uintptr_t)wc_{callee};")
-    return Registers(tuple(load), tuple(store), *_result(function.result), places.words)
+    vectors = places.vectors if any(one.where == IN_VECTOR for one in seen) else 0
+    return Registers(tuple(load), tuple(store), *_result(function.result), places.words, vectors, tuple(seen))
+
+
+_WORD = CType("unsigned long @", "int", 8, 8)
+_OPTIONAL = {"mode": CType("mode_t @", "int", 4, 4)}
+"""Types of the words behind the named parameters."""
+
+
+def _shown(type_: CType, places: Sequence[str], parameter: int) -> Shown:
+    """Return where an argument that is moved through *places* (C lvalues) stands."""
+    if not places:
+        return Shown(type_, IN_REGISTER, 0, 0, parameter)
+    first = places[0]
+    if first.startswith("regs."):
+        return Shown(type_, IN_REGISTER, REGISTERS.index(first.removeprefix("regs.")), len(places), parameter)
+    place = int(first[first.index("[") + 1 : -1])
+    if first.startswith("vectors"):
+        return Shown(type_, IN_VECTOR, place, len(places), parameter)
+    return Shown(type_, ON_STACK, place - 1, len(places), parameter)
+
+
+def meaning(type_: CType) -> int:
+    """Return the enum wct_means of a value: a number, a pointer, or a pointer to characters that are not written."""
+    if type_.kind != "pointer":
+        return 0
+    pointee = type_.pointee
+    return 2 if pointee is not None and pointee.const and is_character(pointee) else 1
 
 
 def as_called(function: Function, like: Function) -> Sequence[int]:
@@ -117,14 +167,14 @@ def words_of(type_: CType) -> int:
     return -(-type_.size // 8)
 
 
-def _argument(type_: CType, name: str, places: _Places) -> list[tuple[str, str]]:
-    """Return pairs of statements: into the register, and back."""
+def _argument(type_: CType, name: str, places: _Places) -> list[tuple[str, str, str]]:
+    """Return places, each with two statements: into it, and back."""
     if type_.kind in SCALARS and type_.size <= 8:
         (place,) = places.take(1)
-        return [(f"{place} = (unsigned long){name};", f"{name} = ({type_.declare('')}){place};")]
+        return [(place, f"{place} = (unsigned long){name};", f"{name} = ({type_.declare('')}){place};")]
     if type_.kind == "va_list":  # an array: as a parameter, a pointer that cannot be given back
         (place,) = places.take(1)
-        return [(f"{place} = (unsigned long)(uintptr_t){name};", "")]
+        return [(place, f"{place} = (unsigned long)(uintptr_t){name};", "")]
     return _copied(_wide(type_, places), name, type_.size)
 
 
@@ -134,7 +184,7 @@ def _wide(type_: CType, places: _Places) -> list[str]:
     if type_.kind == "longdouble" or type_.size > 16:
         return places.on_stack(words, align)
     if type_.kind in ("float", "complex") or (type_.kind == "struct" and _is_floating(type_)):
-        return places.vector(words)
+        return places.vector(words, type_.kind == "float" and type_.size <= 8)
     return places.take(words, align)
 
 
@@ -146,11 +196,12 @@ def _is_floating(type_: CType) -> bool:
     )
 
 
-def _copied(places: Sequence[str], name: str, size: int) -> list[tuple[str, str]]:
+def _copied(places: Sequence[str], name: str, size: int) -> list[tuple[str, str, str]]:
     lines = []
     for i, place in enumerate(places):
         part, count = f"(char *)&{name} + {8 * i}", min(8, size - 8 * i)
-        lines.append((f"__builtin_memcpy(&{place}, {part}, {count});", f"__builtin_memcpy({part}, &{place}, {count});"))
+        there, back = f"&{place}, {part}, {count}", f"{part}, &{place}, {count}"
+        lines.append((place, f"__builtin_memcpy({there});", f"__builtin_memcpy({back});"))
     return lines
 
 
@@ -184,4 +235,4 @@ def _result(type_: CType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if type_.size > 16:
         return ("regs.rax = (unsigned long)(uintptr_t)&ret;",), ()
     moved = _copied([f"regs.{name}" for name in ("rax", "rdx")[: words_of(type_)]], "ret", type_.size)
-    return tuple(line for line, _ in moved), tuple(line for _, line in moved)
+    return tuple(line for _, line, _ in moved), tuple(line for _, _, line in moved)

@@ -24,14 +24,15 @@ from .keep import Keep
 from .layout import REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
+from .registers import as_called, meaning
 from .whens import of_traced
 
 HEAD = struct.Struct("<QIIQ14I")
 TARGET = struct.Struct("<IIIBB2x")
-SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHH4xQII")
-ARGUMENT = struct.Struct("<HHBBBBBBBBIII")
+SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHHB3xQII")
+ARGUMENT = struct.Struct("<HHBBBBBBBBIIIIBBBx")
 STEP = struct.Struct("<BBHI")
-MAGIC, VERSION = 0x31304E414C504357, 3
+MAGIC, VERSION = 0x31304E414C504357, 4
 MOST_ARGUMENTS, MOST_BLOBS = 16, 8
 """WCT_MOST_ARGUMENTS and WCT_MOST_BLOBS of runtime/tracer/wct.h."""
 MOST_PLACE = 240
@@ -47,8 +48,8 @@ FAILS = {
     "NULL": 2,
     "<0": 3,
     "nonzero": 4,
-    "errno": 4,
     "zero": 5,
+    "errno": 6,
 }
 IN_REGISTER, IN_VECTOR, ON_STACK, IN_RESULT, IN_VARIADIC = range(5)
 CONTENT = {"text": 1, "bytes": 2, "texts": 3}
@@ -73,6 +74,7 @@ MODE_GIVEN = "(flags & 64) + (flags & 4259840) / 4259840"
 """Positive when open has a mode: O_CREAT, or all bits of O_TMPFILE."""
 
 VECTORS = 8
+NOT_SHOWN = 255
 Travel = tuple[int, int, int]
 """(where, place, words) of an argument."""
 
@@ -218,6 +220,8 @@ class _Arguments:
     traced: Traced
     layout: Layout
     target: TargetPlan
+    like: Function | None = None
+    """The target's own prototype, when this is another name of it."""
 
     @property
     def function(self) -> Function:
@@ -233,6 +237,14 @@ class _Arguments:
             behind = pointee.size if pointee is not None and pointee.kind in ("int", "bool", "pointer") else 0
             found[param.name] = found[place.name] = Operand(i, behind if behind in (1, 2, 4, 8) else 0)
         return found
+
+    @property
+    def shown(self) -> Mapping[int, int]:
+        """Parameter, or optional word behind them -> which argument it is for a handler, as in the shim."""
+        params = self.function.params
+        named = as_called(self.function, self.like) if self.like else range(len(params))
+        words = [i for i, place in enumerate(self.layout.places) if i >= len(params) and place.name not in ("...", "ret")]
+        return {index: order for order, index in enumerate([*named, *words])}
 
     def when(self, keep: Keep) -> int:
         """A function's arguments are looked at after it, as the shim does; a system call's before."""
@@ -253,6 +265,7 @@ class _Packer:
         self.steps = bytearray(STEP.pack(0, 0, 0, 0))
         self.arguments = bytearray()
         self.injects: dict[bytes, int] = {}
+        self.prototypes: dict[str, Function | None] = {}
 
     def text(self, text: str) -> int:
         if text not in self.texts:
@@ -285,6 +298,8 @@ class _Packer:
             for t in self.plan.targets
         )  # fmt: skip
         first = len(self.plan.wrappers)
+        named = [w for w in (*self.plan.wrappers, *(one.wrapper for one, _ in traced)) if w.function is not None]
+        self.prototypes = {wrapper.symbol: wrapper.function for wrapper in named}
         symbols = b"".join(self.symbol(first + i, one, layout) for i, (one, layout) in enumerate(traced))
         library, shim_at = self.text(self.plan.handlers), self.text(shim)
         rules, texts = b"".join(self.injects), bytes(self.text_bytes)
@@ -305,7 +320,9 @@ class _Packer:
 
     def symbol(self, id: int, traced: Traced, layout: Layout) -> bytes:
         wrapper = traced.wrapper
-        one = _Arguments(traced, layout, self.plan.targets[wrapper.target])
+        target = self.plan.targets[wrapper.target]
+        other = traced.number < 0 and target.name != wrapper.symbol
+        one = _Arguments(traced, layout, target, self.prototypes.get(target.name) if other else None)
         first = len(self.arguments) // ARGUMENT.size
         count = self.add_arguments(one)
         result, size = value_of(one.function.result, by_result=True)
@@ -315,7 +332,7 @@ class _Packer:
             wrapper.target, layout.cells, layout.symbol.caller, count, _flags(one), result, size,
             layout.symbol.result.offset, FAILS.get(layout.symbol.result.fail, 0),
             max(len(one.function.params) - 1, 0) if _format(wrapper) else 0,
-            layout.symbol.injected, self.inject(one), traced.address,
+            layout.symbol.injected, self.inject(one), meaning(one.function.result), traced.address,
             self.condition(when.steps_before), self.condition(when.steps_after),
         )  # fmt: skip
 
@@ -327,22 +344,25 @@ class _Packer:
         params = one.function.params
         rows: list[bytes] = []
         halves: list[bytes] = []
-        blobs = 0
+        blobs, shown = 0, one.shown
         for i, place in enumerate(one.layout.places):
             type_ = params[i].type if i < len(params) else None
             travels = places.of(type_) if type_ else (_special(place) or places.general_words(1),)
             blobs += place.blob != 0
             if len(travels) == 2:
-                rows.append(_half(place.offset, 8, travels[0]))
+                rows.append(_half(place.offset, 8, travels[0], self.text(place.name), shown.get(i, NOT_SHOWN)))
                 halves.append(_half(place.offset + 8, place.size - 8, travels[1]))
                 continue
             kept = place if blobs <= MOST_BLOBS else replace(place, blob=0, keep=None)  # or its pointer alone
-            rows.append(self.argument(one, kept, type_, travels[0] if travels else None))
+            told = shown.get(i, NOT_SHOWN), meaning(type_) if type_ else 0, _own_size(place, type_)
+            rows.append(self.argument(one, kept, type_, travels[0] if travels else None, told))
         taken = [*rows, *halves][:MOST_ARGUMENTS]
         self.arguments += b"".join(taken)
         return len(taken)
 
-    def argument(self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None) -> bytes:
+    def argument(
+        self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None, told: tuple[int, int, int]
+    ) -> bytes:
         kind, size = (value_of(type_)[0], place.size) if type_ else (UNSIGNED if place.size else NONE, place.size)
         where, at, words = travel or (IN_REGISTER, 0, 0)
         if travel is None or at > MOST_PLACE or place.type == "none" or place.name == "ret":
@@ -368,12 +388,17 @@ class _Packer:
             condition = self.program(compile_steps(MODE_GIVEN, flags))
         return ARGUMENT.pack(
             offset, place.blob, kind, size, where, at, words, content, when, int(bool(keep and keep.indirect)), limit,
-            length, condition,
+            length, condition, self.text(place.name), *told,
         )  # fmt: skip
 
 
-def _half(offset: int, size: int, travel: Travel) -> bytes:
-    return ARGUMENT.pack(offset, 0, UNSIGNED, size, *travel, 0, 0, 0, 0, 0, 0)
+def _half(offset: int, size: int, travel: Travel, name: int = 0, shown: int = NOT_SHOWN) -> bytes:
+    """Half of a struct. own_size 16 tells that it is no number, whatever travels here."""
+    return ARGUMENT.pack(offset, 0, UNSIGNED, size, *travel, 0, 0, 0, 0, 0, 0, name, shown, 0, 16)
+
+
+def _own_size(place: Place, type_: CType | None) -> int:
+    return min(type_.size if type_ else place.size, 255)
 
 
 def _special(place: Place) -> Travel | None:

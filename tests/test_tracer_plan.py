@@ -42,7 +42,8 @@ CONSTANTS = {
     "WCT_AT_ENTRY": tracer_plan.AT_ENTRY, "WCT_AT_SUCCESS": tracer_plan.AT_SUCCESS,
     "WCT_AT_RETURN": tracer_plan.AT_RETURN, "WCT_AT_BOTH": tracer_plan.AT_BOTH,
     "WCT_FAIL_MINUS_ONE": tracer_plan.FAILS["-1"], "WCT_FAIL_NULL": tracer_plan.FAILS["NULL"],
-    "WCT_FAIL_NEGATIVE": tracer_plan.FAILS["<0"], "WCT_FAIL_NONZERO": tracer_plan.FAILS["errno"],
+    "WCT_FAIL_NEGATIVE": tracer_plan.FAILS["<0"], "WCT_FAIL_NONZERO": tracer_plan.FAILS["nonzero"],
+    "WCT_FAIL_ERRNO": tracer_plan.FAILS["errno"],
     "WCT_FAIL_ZERO": tracer_plan.FAILS["zero"], "WCT_RECORD_ENTRY": tracer_plan.RECORD["entry"],
     "WCT_RECORD_BOTH": tracer_plan.RECORD["both"], "WCT_CLOCK_ONE": tracer_plan.CLOCKS["one"],
     "WCT_CLOCK_NONE": tracer_plan.CLOCKS["none"], "WCT_MOST_ARGUMENTS": tracer_plan.MOST_ARGUMENTS,
@@ -127,6 +128,7 @@ class Symbol(NamedTuple):
     format: int
     injected: int
     inject: int
+    result_means: int
     address: int
     when_before: int
     when_after: int
@@ -146,6 +148,10 @@ class Argument(NamedTuple):
     limit: int
     length: int
     condition: int
+    name: int
+    shown: int
+    means: int
+    own_size: int
 
 
 class Packed:

@@ -212,13 +212,13 @@ def plan_of(calls: Sequence[Traced]) -> bytes:
         targets += TARGET.pack(name, 0, 0, ("exit", "entry", "both").index(one.record), 2 * (one.clock == "none"))
         symbols += SYMBOL.pack(
             name, 0, one.number, len(arguments) // ARGUMENT.size, i, i, laid.cells, laid.caller, len(one.arguments),
-            one.flags, *one.result, laid.result.offset, one.fail, one.format, 0, 0, 0,
+            one.flags, *one.result, laid.result.offset, one.fail, one.format, 0, 0, 0, 0, 0, 0,
         )  # fmt: skip
         for a in one.arguments:
             offset, blob = offsets.get(a.name, (0, laid.result.blob))
             arguments += ARGUMENT.pack(
                 offset if a.where <= STACK else 0, blob if a.content else 0, a.type, a.size, a.where, a.place, a.words,
-                a.content, a.when, a.indirect, a.limit, program(a.length), program(a.condition),
+                a.content, a.when, a.indirect, a.limit, program(a.length), program(a.condition), 0, 255, 0, 0,
             )  # fmt: skip
     parts, at, placed = [targets, symbols, arguments, bytes(steps), b"", bytes(texts)], HEAD.size, []
     for part, size in zip(parts, (TARGET.size, SYMBOL.size, ARGUMENT.size, STEP.size, 1, 1), strict=True):

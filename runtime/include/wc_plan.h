@@ -25,7 +25,7 @@
 #include "wc_inject.h"
 
 #define WCT_PLAN_MAGIC 0x31304e414c504357ull /* "WCPLAN01" */
-#define WCT_PLAN_VERSION 3u
+#define WCT_PLAN_VERSION 4u
 
 struct wct_plan_head {
         uint64_t magic;
@@ -80,8 +80,9 @@ enum wct_fail { /* when the result means failure; Return.fail of the manifest */
         WCT_FAIL_MINUS_ONE = 1, /* "-1", "EOF", "MAP_FAILED", "SIG_ERR": all bits of result_size set */
         WCT_FAIL_NULL = 2,      /* "NULL" */
         WCT_FAIL_NEGATIVE = 3,  /* "<0" */
-        WCT_FAIL_NONZERO = 4,   /* "nonzero", "errno" */
-        WCT_FAIL_ZERO = 5       /* "zero" */
+        WCT_FAIL_NONZERO = 4,   /* "nonzero" */
+        WCT_FAIL_ZERO = 5,      /* "zero" */
+        WCT_FAIL_ERRNO = 6      /* "errno": not 0, and the error number itself */
 };
 
 struct wct_symbol {
@@ -102,7 +103,8 @@ struct wct_symbol {
         uint8_t format;    /* ordinal of the format argument when PRINTF or SCANF */
         uint16_t injected; /* offset of the byte that tells what was injected, 0: not kept */
         uint16_t inject;   /* 1 + index of its rule, 0: none */
-        uint32_t spare;
+        uint8_t result_means; /* enum wct_means */
+        uint8_t spare[3];
         uint64_t address;  /* functions with library ".": value of the symbol in the file (not yet relocated), 0: by name */
         uint32_t when_before; /* program of enum wct_condition; 0: none. A call of which it does not hold is not recorded */
         uint32_t when_after;  /* the same, asked when the call is back */
@@ -125,6 +127,13 @@ enum wct_when { /* when what is behind a pointer is read */
         WCT_AT_BOTH = 3     /* inout: after success as then, else as at entry */
 };
 
+enum wct_means { /* what a wc_call handler (wc_call.h) is told of a WCT_UNSIGNED value */
+        WCT_MEANS_NUMBER = 0,
+        WCT_MEANS_POINTER = 1,
+        WCT_MEANS_TEXT = 2 /* const char * */
+};
+#define WCT_NOT_SHOWN 255u
+
 struct wct_argument {
         uint16_t offset; /* in the record; 0: the value does not stand there */
         uint16_t blob;   /* offset of its struct wci_blob, 0: nothing behind it is kept */
@@ -139,6 +148,11 @@ struct wct_argument {
         uint32_t limit;  /* most bytes kept; 0: the session's string limit */
         uint32_t length; /* program; 0: TEXT ends at its NUL, BYTES keep `limit` */
         uint32_t condition; /* program; 0: none. Kept only if the value, as signed, is positive */
+        uint32_t name;   /* text: as records have it */
+        uint8_t shown;   /* which argument it is for a handler, WCT_NOT_SHOWN: none (what follows a format, __printf_chk's flag) */
+        uint8_t means;   /* enum wct_means */
+        uint8_t own_size; /* bytes of the C type; 0: unknown */
+        uint8_t spare;
 };
 
 enum wct_operation {
@@ -188,7 +202,7 @@ struct wct_step {
 _Static_assert(sizeof(struct wct_plan_head) == 80, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_target) == 16, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_symbol) == 56, "generator/tracer_plan.py packs it");
-_Static_assert(sizeof(struct wct_argument) == 24, "generator/tracer_plan.py packs it");
+_Static_assert(sizeof(struct wct_argument) == 32, "generator/tracer_plan.py packs it");
 _Static_assert(sizeof(struct wct_step) == 8, "generator/tracer_plan.py packs it");
 
 #endif

@@ -12,6 +12,7 @@
  */
 #include "wci_handler.h"
 
+#include "wci_call.h"
 #include "wci_hooks.h"
 #include "wci_runtime.h"
 
@@ -47,12 +48,16 @@ wci_handler_end(const struct wci_place *before)
         wci_tls.suspended = before->suspended;
 }
 
+/* view: for a handler of wc_call.h, which has no other use of regs. */
 static void
-run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs)
+run(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, struct wci_view *view)
 {
         const uint32_t pid = call->ring->record_pid;
         const struct wci_place before = wci_handler_begin(call->ring, regs, (uintptr_t)__builtin_frame_address(0));
-        handler(regs, (int)pid);
+        if (view != NULL)
+                wci_view_run((const void *)(uintptr_t)handler, view);
+        else
+                handler(regs, (int)pid);
         wci_handler_end(&before);
 }
 
@@ -68,24 +73,61 @@ begin_anew(struct wci_call *call, uint32_t clocks)
                 ring->inside[call->depth].clock = call->clock;
 }
 
-bool
-wci_handler_enter(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, uint32_t clocks)
+/* A handler of wc_call.h says itself what errno is to be. */
+static WCI_COLD bool
+enter_marked(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, const struct wci_shape *shape,
+             unsigned long *vectors)
 {
         const int error = errno;
-        run(handler, call, regs);
+        struct wci_view view;
+        wci_view_begin(&view, call, regs, shape, vectors, false);
+        run(handler, call, regs, &view);
+        errno = view.has_error ? view.error : error;
+        return (long)regs->orig_rax != -1;
+}
+
+static WCI_COLD void
+exit_marked(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, const struct wci_shape *shape,
+            unsigned long *vectors)
+{
+        const int error = errno;
+        struct wci_view view;
+        wci_view_begin(&view, call, regs, shape, vectors, true);
+        run(handler, call, regs, &view);
+        errno = view.has_error ? view.error : error;
+        if (view.has_error)
+                call->error = view.error;
+}
+
+bool
+wci_handler_enter(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, uint32_t clocks,
+                  const struct wci_shape *shape, unsigned long *vectors)
+{
+        bool goes_on;
+        if (wci_handler_is_marked((const void *)(uintptr_t)handler)) {
+                goes_on = enter_marked(handler, call, regs, shape, vectors);
+        } else {
+                const int error = errno;
+                run(handler, call, regs, NULL);
+                goes_on = (long)regs->orig_rax != -1;
+                if (goes_on)
+                        errno = error;
+        }
         begin_anew(call, clocks);
-        if ((long)regs->orig_rax == -1)
-                return false;
-        errno = error;
-        return true;
+        return goes_on;
 }
 
 void
-wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs)
+wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs, const struct wci_shape *shape,
+                 unsigned long *vectors)
 {
         const int error = errno;
         const uint64_t result = regs->rax;
-        run(handler, call, regs);
+        if (wci_handler_is_marked((const void *)(uintptr_t)handler)) {
+                exit_marked(handler, call, regs, shape, vectors);
+                return;
+        }
+        run(handler, call, regs, NULL);
         if (regs->rax == result)
                 errno = error;
         else

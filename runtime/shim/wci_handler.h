@@ -4,6 +4,7 @@
 #ifndef WCI_HANDLER_H
 #define WCI_HANDLER_H
 
+#include "wci_call.h"
 #include "wci_shim.h"
 
 #include <sys/user.h>
@@ -29,11 +30,15 @@ wci_handlers_of(uint32_t target)
         return __atomic_load_n(&wci_target_handlers[target], __ATOMIC_ACQUIRE);
 }
 
-/* Run back_enter. False: the call is not to be made, its result stands in rax, errno is the handler's. */
+/*
+ * Run back_enter. False: the call is not to be made, its result stands in rax, errno is the handler's. shape and vectors are for
+ * handlers of wc_call.h: what the call looks like, and its floating arguments (NULL: none).
+ */
 WCI_HIDDEN bool wci_handler_enter(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs,
-                                  uint32_t clocks);
+                                  uint32_t clocks, const struct wci_shape *shape, unsigned long *vectors);
 /* Run back_exit. errno is kept unless the handler has put another result into rax. */
-WCI_HIDDEN void wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs);
+WCI_HIDDEN void wci_handler_exit(wci_handler handler, struct wci_call *call, struct user_regs_struct *regs,
+                                 const struct wci_shape *shape, unsigned long *vectors);
 /*
  * Fill regs with the words of a va_list, or (back) these with what is in regs; rsp leads to those on the stack. The
  * function that is shown has `hidden` parameters less than the one called, so that the words begin as much earlier.

@@ -64,10 +64,7 @@ pair_new(void)
 static void *
 look_up(void *library, const char *name)
 {
-        void *found = name != NULL ? dlsym(library, name) : NULL;
-        if (found == NULL && name != NULL)
-                wci_swap_warn("the handler library has no function named ", name);
-        return found;
+        return name != NULL ? wci_handler_find(library, name, wci_swap_warn) : NULL;
 }
 
 /* The library's own path, not the session's link to it: its $ORIGIN is where it lies. */

@@ -71,7 +71,7 @@ handle(const struct wci_tail *tail, wci_handler handler, uint64_t *registers, st
         regs.r9 = registers[5];
         regs.rip = (uintptr_t)*tail->slot->pointer;
         regs.rsp = (uintptr_t)(registers + WCI_TAIL_FRAME);
-        const bool goes_on = wci_handler_enter(handler, call, &regs, WCI_CLOCK_AT_ENTRY);
+        const bool goes_on = wci_handler_enter(handler, call, &regs, WCI_CLOCK_AT_ENTRY, tail->shape, NULL);
         const uint64_t left[6] = {regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9};
         for (uint32_t i = 0; i < 6; i++)
                 registers[i] = left[i];

@@ -12,6 +12,7 @@ struct wci_tail {
         int8_t text;   /* number of the register that holds a string, -1: none */
         uint8_t before; /* WCI_TAIL_* */
         uint8_t handled; /* 1: its target may have a handler */
+        const struct wci_shape *shape; /* of one that may */
 };
 
 #define WCI_TAIL_VFORK 1   /* the caller's memory and thread-local storage are about to be shared with a child */

@@ -51,12 +51,19 @@ static bool
 run(struct wct_handler *handler, struct wct_view *view, struct wct_tracee *tracee, const struct wct_symbol *symbol)
 {
         int error = 0;
-        const bool came_back = wct_handler_run(handler, tracee, &view->shown, &error);
+        struct wct_asked asked = {.has_error = false};
+        if (handler->run_call != NULL)
+                wct_asked_begin(&asked, view, tracee, symbol);
+        const bool came_back = wct_handler_run(handler, tracee, &view->shown, &asked.call, &error);
         flush_output();
-        if (!came_back || !wct_view_apply(view, tracee, symbol))
+        if (!came_back)
                 return false;
-        wct_errno_give(tracee, symbol, error);
-        return true;
+        if (handler->run_call != NULL) /* which says itself what errno is to be */
+                error = asked.has_error ? asked.error : 0;
+        const bool changed = wct_view_apply(view, tracee, symbol);
+        if (changed || asked.has_error)
+                wct_errno_give(tracee, symbol, error);
+        return changed;
 }
 
 bool

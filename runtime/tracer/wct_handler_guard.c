@@ -38,6 +38,7 @@ static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 struct running {
         sigjmp_buf back;
         struct user_regs_struct *regs;
+        struct wc_call *call; /* for a handler of wc_call.h */
         pid_t tid, pid; /* both mean the tracee */
         pid_t tracer;   /* a process that the handler forks is not the tracer */
 };
@@ -115,7 +116,10 @@ run_guarded(struct wct_handler *handler, struct running *now, int *error)
         if (how == 0) {
                 running = now;
                 errno = 0;
-                handler->run(now->regs, now->pid);
+                if (handler->run_call != NULL)
+                        handler->run_call(now->call);
+                else
+                        handler->run(now->regs, now->pid);
                 *error = errno;
                 if (!can_leave())
                         _exit(0); /* a child that the handler forked and let return: one tracer is enough */
@@ -149,12 +153,14 @@ pid_to_ask(const struct wct_tracee *tracee, const struct user_regs_struct *regs)
 }
 
 bool
-wct_handler_run(struct wct_handler *handler, struct wct_tracee *tracee, struct user_regs_struct *regs, int *error)
+wct_handler_run(struct wct_handler *handler, struct wct_tracee *tracee, struct user_regs_struct *regs, struct wc_call *call,
+                int *error)
 {
         static pid_t tracer;
         if (tracer == 0)
                 tracer = getpid();
-        struct running now = {.regs = regs, .tid = tracee->tid, .pid = pid_to_ask(tracee, regs), .tracer = tracer};
+        struct running now = {
+            .regs = regs, .call = call, .tid = tracee->tid, .pid = pid_to_ask(tracee, regs), .tracer = tracer};
         return run_guarded(handler, &now, error);
 }
 

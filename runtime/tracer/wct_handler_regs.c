@@ -107,6 +107,14 @@ shown_place(const struct wct_view *view, uint32_t real, uint32_t *shown)
         return true;
 }
 
+unsigned long long *
+wct_view_register(struct wct_view *view, uint32_t real, bool syscall)
+{
+        uint32_t shown;
+        return real < REGISTERS && shown_place(view, real, &shown) && shown < REGISTERS ? slot(&view->shown, shown, syscall)
+                                                                                       : NULL;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------------------- */
 
 static void

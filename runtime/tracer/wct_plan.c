@@ -112,7 +112,7 @@ value_is_sound(const struct wct_symbol *symbol, const struct wct_argument *argum
 {
         const uint32_t words = wct_words(argument);
         const uint32_t places = argument->where == WCT_IN_REGISTER ? 6 : argument->where == WCT_IN_VECTOR ? 8 : 256 + 7;
-        if (argument->type > WCT_COMPLEX || argument->where > WCT_IN_VARIADIC)
+        if (argument->type > WCT_COMPLEX || argument->where > WCT_IN_VARIADIC || !is_text(argument->name))
                 return false;
         if (argument->where > WCT_ON_STACK || words == 0)
                 return argument->offset == 0;
@@ -153,7 +153,7 @@ variadic_is_sound(const struct wct_symbol *symbol, const struct wct_argument *ar
 static bool
 result_is_sound(const struct wct_symbol *symbol)
 {
-        if (symbol->result > WCT_COMPLEX || symbol->fail > WCT_FAIL_ZERO)
+        if (symbol->result > WCT_COMPLEX || symbol->fail > WCT_FAIL_ERRNO)
                 return false;
         return symbol->result_at == 0 ||
                (symbol->result_size != 0 && place_is_sound(symbol, symbol->result_at, symbol->result_size));

@@ -24,6 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MOST_SYMBOL 256 /* of a name with its mark; longer ones have none */
+
 typedef const char *wct_names(uint32_t target, bool enter); /* a handler's name; "" for none */
 
 struct set {
@@ -49,6 +51,28 @@ wct_pair_of(const struct wct_symbol *symbol)
 
 /* --- a set ------------------------------------------------------------------------------------------------------------ */
 
+/* By its mark, if WC_HANDLER has made one; else by its name. False: it cannot run, which has been told. */
+static bool
+handler_find(struct wct_handler *handler, void *library)
+{
+        char symbol[MOST_SYMBOL];
+        const int length = snprintf(symbol, sizeof symbol, "wc_handler_%s", handler->name);
+        const struct wc_handler_mark *mark = length < (int)sizeof symbol ? dlsym(library, symbol) : NULL;
+        if (mark != NULL && mark->magic == WC_HANDLER_MAGIC) {
+                if (mark->version == 0 || mark->version > WC_CALL_VERSION) {
+                        wct_tell("warn compiled with a later wc_call.h than this wc-intercept has, and switched off: the handler %s",
+                                 handler->name);
+                        return false;
+                }
+                handler->run_call = mark->run;
+                return true;
+        }
+        handler->run = (wct_function)(uintptr_t)dlsym(library, handler->name);
+        if (handler->run == NULL)
+                wct_tell("warn the handler library has no function named %s", handler->name);
+        return handler->run != NULL;
+}
+
 static struct wct_handler *
 handler_add(struct set *set, const char *name)
 {
@@ -63,10 +87,7 @@ handler_add(struct set *set, const char *name)
                 return NULL;
         }
         handler->name = copy;
-        handler->run = (wct_function)(uintptr_t)dlsym(set->library, name);
-        handler->off = handler->run == NULL;
-        if (handler->off)
-                wct_tell("warn the handler library has no function named %s", name);
+        handler->off = !handler_find(handler, set->library);
         set->all[set->count++] = handler;
         return handler;
 }

@@ -225,6 +225,7 @@ wct_result_is_failure(const struct wct_symbol *symbol, uint64_t word)
         case WCT_FAIL_NEGATIVE:
                 return (int64_t)word < 0;
         case WCT_FAIL_NONZERO:
+        case WCT_FAIL_ERRNO:
                 return word != 0;
         default:
                 return false;
