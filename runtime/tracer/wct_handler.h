@@ -56,6 +56,7 @@ struct wct_asked {
         struct wct_view *view;
         struct wct_tracee *tracee;
         const struct wct_symbol *symbol;
+        uint64_t errno_place; /* at the exit of a function; 0: not known */
         int error;
         bool has_error; /* the handler has set errno */
         bool has_result;

@@ -4,7 +4,8 @@
  * Called by wct_handler.c around a handler, and by handlers through struct wc_call_actions. Which argument is which, its type and
  * its place are in the plan; what it was at entry is in the call. Rules: an argument in a general register, and the result, are
  * changed in the registers that every handler sees (struct wct_view), so that both kinds of handler and ptrace agree; what
- * stands elsewhere is changed at once. A system call's failure is shown as libc's: -1, and an errno.
+ * stands elsewhere is changed at once. A system call's failure is shown as libc's: -1, and an errno. Nothing here resumes the
+ * tracee: while a handler runs, ptrace is the handler's (wct_handler_guard.c).
  * Absent on purpose: types of values (wc_value.h), running handlers.
  */
 #define _GNU_SOURCE
@@ -208,6 +209,8 @@ skip(struct wc_call *call)
         if (call->at_exit || !may_give_result(asked))
                 return false;
         result_give(asked, 0);
+        if (asked->symbol->result_size > 8 && asked->symbol->result_size <= 16)
+                asked->view->shown.rdx = 0; /* the second half of a struct */
         return true;
 }
 
@@ -243,8 +246,10 @@ static int
 errno_of(const struct wct_asked *asked)
 {
         int32_t error = 0;
-        const uint64_t place = wct_errno_place(asked->tracee);
-        return place != 0 && wct_read(asked->tracee->tid, &error, place, sizeof error) == sizeof error ? error : 0;
+        return asked->errno_place != 0 &&
+                       wct_read(asked->tracee->tid, &error, asked->errno_place, sizeof error) == sizeof error
+                   ? error
+                   : 0;
 }
 
 static int
@@ -326,5 +331,6 @@ wct_asked_begin(struct wct_asked *asked, struct wct_view *view, struct wct_trace
             .view = view,
             .tracee = tracee,
             .symbol = symbol,
+            .errno_place = symbol->number < 0 && view->at_exit ? wct_errno_place(tracee) : 0,
         };
 }
