@@ -1,8 +1,8 @@
 """How a handler of wc_call.h sees a call in the shim: its arguments by name and type, as constant data of the wrapper.
 
-Called by emit.py for wrappers and tail-jumps whose target has a handler. Pure. registers.py says in which register or word
-each argument is shown; the tracer is told the same by its plan (tracer_plan.py). A shape holds offsets instead of pointers,
-so that hundreds of them cost the start of a program nothing.
+Called by emit.py for wrappers and tail-jumps whose target may have a handler. Pure. registers.py says in which register
+or word each argument is shown; the tracer is told the same by its plan (tracer_plan.py). A shape holds offsets instead
+of pointers, so that hundreds of them cost the start of a program nothing.
 
 Absent on purpose: the C of it (templates/shape.c.j2) and what it is read by (runtime/shim/wci_call.c).
 """

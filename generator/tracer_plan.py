@@ -243,7 +243,8 @@ class _Arguments:
         """Parameter, or optional word behind them -> which argument it is for a handler, as in the shim."""
         params = self.function.params
         named = as_called(self.function, self.like) if self.like else range(len(params))
-        words = [i for i, place in enumerate(self.layout.places) if i >= len(params) and place.name not in ("...", "ret")]
+        behind = range(len(params), len(self.layout.places))
+        words = [i for i in behind if self.layout.places[i].name not in ("...", "ret")]
         return {index: order for order, index in enumerate([*named, *words])}
 
     def when(self, keep: Keep) -> int:

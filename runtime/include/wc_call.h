@@ -10,11 +10,11 @@
  *                   wc_call_fail(call, EACCES);
  *   }
  *
- * WC_HANDLER(name) begins the function `void name(struct wc_call *call)` and marks it, so that the config's back_enter and
- * back_exit take it beside handlers of wc_ptrace.h. The same library serves the program itself and the tracer.
+ * WC_HANDLER(name) begins the function `void name(struct wc_call *call)` and marks it, so that the config's back_enter
+ * and back_exit take it beside handlers of wc_ptrace.h. The same library serves the program itself and the tracer.
  *
- * Which value is meant is a number: 0, 1, ... for the arguments in their order, what wc_call_arg says of a name, or WC_RESULT.
- * Rules: everything that returns bool returns false, and changes nothing, when it makes no sense: an argument that is not
+ * Which value is meant is a number: 0, 1, ... for the arguments in their order, what wc_call_arg says of a name, or
+ * WC_RESULT. Rules: what returns bool returns false, and changes nothing, when it makes no sense: an argument that is not
  * there, another type, a number too large for it, a result before the call, an address that cannot be read. Nothing here
  * crashes, prints or allocates. call is valid until the handler ends.
  *
@@ -109,7 +109,7 @@ struct wc_handler_mark {
         const struct wc_handler_mark wc_handler_##name = {WC_HANDLER_MAGIC, WC_CALL_VERSION, name};                        \
         void name(struct wc_call *call __attribute__((unused)))
 
-/* --- which value -------------------------------------------------------------------------------------------------------- */
+/* --- which value ------------------------------------------------------------------------------------------------------ */
 
 /* Name, kind and size, whether or not the value can be had. */
 static inline bool
@@ -135,7 +135,7 @@ wc_call_arg(const struct wc_call *call, const char *name)
         return WC_NO_ARGUMENT;
 }
 
-/* --- reading values ------------------------------------------------------------------------------------------------------ */
+/* --- reading values --------------------------------------------------------------------------------------------------- */
 
 static inline bool
 wc_call_get(const struct wc_call *call, int which, struct wc_value *value)
@@ -175,22 +175,23 @@ wc_call_double(const struct wc_call *call, int which, double *number)
         return true;
 }
 
-/* --- memory of the program ------------------------------------------------------------------------------------------------ */
+/* --- memory of the program -------------------------------------------------------------------------------------------- */
 
-/* All or nothing. */
+/* False when not all of it is there. */
 static inline bool
 wc_call_read(const struct wc_call *call, uint64_t address, void *to, size_t size)
 {
         return call->actions->read(call, address, to, size);
 }
 
+/* False when the program itself could not write all of it. */
 static inline bool
 wc_call_write(struct wc_call *call, uint64_t address, const void *from, size_t size)
 {
         return call->actions->write(call, address, from, size);
 }
 
-/* The text at address, with its NUL. False when it cannot be read or does not fit; what fits is in `to`, ended by a NUL. */
+/* The text at address, with its NUL. False when it cannot be read or does not fit; then `to` has what does, and a NUL. */
 static inline bool
 wc_call_text(const struct wc_call *call, uint64_t address, char *to, size_t room)
 {
@@ -205,7 +206,7 @@ wc_call_string(const struct wc_call *call, int which, char *to, size_t room)
         return wc_call_pointer(call, which, &address) && wc_call_text(call, address, to, room);
 }
 
-/* --- changing values: arguments before the call, the result after it ------------------------------------------------------ */
+/* --- changing values: arguments before the call, the result after it -------------------------------------------------- */
 
 static inline bool
 wc_call_set_int(struct wc_call *call, int which, long number)
@@ -232,7 +233,7 @@ wc_call_set_double(struct wc_call *call, int which, double number)
         return call->actions->set(call, which, &value);
 }
 
-/* --- the outcome: before the call it is not made, and this is what it gives; after it, this in place of the real one ------ */
+/* --- the outcome: before the call it is not made, and this is what it gives; after it, this in place of the real one -- */
 
 static inline bool
 wc_call_return_int(struct wc_call *call, long number)

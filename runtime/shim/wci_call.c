@@ -1,10 +1,10 @@
 /*
  * wci_call.c: what a handler of wc_call.h asks about its call, answered in the program.
  *
- * Called by wci_handler.c, and by handlers through struct wc_call_actions. The call is the struct user_regs_struct that every
- * handler sees, a shape that says which argument stands where in it, and a word for each floating argument.  Rules:
- *   R1  nothing is called that could be intercepted; memory of the program is read and written through the kernel, so that a
- *       bad address is an answer
+ * Called by wci_handler.c, and by handlers through struct wc_call_actions. The call is the struct user_regs_struct that
+ * every handler sees, a shape that says which argument stands where in it, and a word for each floating argument.  Rules:
+ *   R1  nothing is called that could be intercepted; memory of the program is read and written through the kernel, so that
+ *       a bad address is an answer
  *   R2  errno is set by wc_call_fail and wc_call_set_errno alone
  *   R9  no system call once a seccomp filter may be in force: then memory is not read
  * What makes no sense is refused and changes nothing.
@@ -223,7 +223,9 @@ moved(long number, const void *here, uint64_t there, size_t size)
         const struct iovec own = {(void *)(uintptr_t)here, size}, other = {(void *)(uintptr_t)there, size};
         if (size == 0)
                 return true;
-        return !wci_quiet && wci_syscall6(number, (long)wci_syscall0(SYS_getpid), (long)&own, 1, (long)&other, 1, 0) == (long)size;
+        if (wci_quiet)
+                return false;
+        return wci_syscall6(number, (long)wci_syscall0(SYS_getpid), (long)&own, 1, (long)&other, 1, 0) == (long)size;
 }
 
 static bool

@@ -1,8 +1,8 @@
 /*
  * wci_call.h: handlers of wc_call.h in the program: what they are told of a call, and what they make of it (wci_call.c).
  *
- * A handler slot is one word: the function's address, with bit 63 set for a handler that WC_HANDLER has marked. No address of a
- * program has that bit.
+ * A handler slot is one word: the function's address, with bit 63 set for a handler that WC_HANDLER has marked. No address
+ * of a program has that bit.
  */
 #ifndef WCI_CALL_H
 #define WCI_CALL_H
