@@ -232,6 +232,17 @@ def test_a_handler_knows_whose_call_it_is(both: Handled) -> None:
     assert ran.lines[0] == ran.lines[1]
 
 
+def test_a_tail_jump_is_seen_by_name_and_skipped(both: Handled) -> None:
+    """In the tracer it is a function like others."""
+    body = """
+    char text[32] = "";
+    wc_call_string(call, wc_call_arg(call, "file"), text, sizeof text);
+    dprintf(1, "%s %s %d\\n", call->name, text, wc_call_skip(call));
+    """
+    program = main("dlfcn.h unistd.h stdio.h", 'dprintf(1, "%d\\n", dlopen("libm.so.6", RTLD_LAZY) != NULL);')
+    assert ["dlopen libm.so.6 1", "0"] == both(marked("", body), program, target("dlopen", "h")).lines
+
+
 def test_texts_end_where_memory_ends(both: Handled) -> None:
     body = """
     char few[8] = "", more[9000] = "";
