@@ -1,11 +1,12 @@
 """A decision by a Python handler: how long the call waits, beside two C programs that wake each other in turn.
 
-Side by side in one run, with the same placement: both pairs of processes may use every processor.
+Side by side in one run, with the same placement: once all on one processor, once on any.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from .bench import Figure, Workshop, interleave, output_of, tool
 
@@ -31,15 +32,30 @@ def run(shop: Workshop) -> list[Figure]:
 
     times = interleave(
         {
-            "pingpong": lambda: output_of([pingpong, rounds]) / 1000,
-            "nothing": lambda: asked("nothing.py"),
-            "looking": lambda: asked("looking.py", "path"),
+            "pingpong": lambda: on_one(lambda: output_of([pingpong, rounds]) / 1000),
+            "nothing": lambda: on_one(lambda: asked("nothing.py")),
+            "looking": lambda: on_one(lambda: asked("looking.py", "path")),
+            "pingpong on any": lambda: output_of([pingpong, rounds]) / 1000,
+            "nothing on any": lambda: asked("nothing.py"),
         },
         shop.rounds(9),
     )
     return [
-        Figure("decide", "two C processes in turn, a round trip", times["pingpong"], "us", ""),
-        Figure("decide", "a call that a handler lets go on", times["nothing"], "us", ""),
+        Figure("decide", "one processor: two C processes, a round trip", times["pingpong"], "us"),
+        Figure("decide", "a call that a handler lets go on", times["nothing"], "us"),
         Figure("decide", "the same, in such round trips", times["nothing"] / times["pingpong"], "times", "3"),
-        Figure("decide", "a call with a path that the handler reads", times["looking"], "us", ""),
+        Figure("decide", "a call with a path that the handler reads", times["looking"], "us"),
+        Figure("decide", "any processor: two C processes, a round trip", times["pingpong on any"], "us"),
+        Figure("decide", "a call that a handler lets go on", times["nothing on any"], "us"),
+        Figure("decide", "in such round trips", times["nothing on any"] / times["pingpong on any"], "times", "3"),
     ]
+
+
+def on_one(measure: Callable[[], float]) -> float:
+    """Return what *measure* does while all that it starts shares one processor."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        return measure()
+    finally:
+        os.sched_setaffinity(0, allowed)
