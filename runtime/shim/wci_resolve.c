@@ -66,4 +66,5 @@ wci_resolve_all(void)
                 for (const struct wci_slot *const *slot = wci_slot_tables[t]; *slot != NULL; slot++)
                         if ((*slot)->library == NULL && *(*slot)->pointer == NULL)
                                 wci_resolve(*slot);
+        wci_when_resolve();
 }

@@ -38,6 +38,7 @@ WCI_HIDDEN bool wci_segment_open(const char *session);
 WCI_HIDDEN void wci_clock_init(void);
 WCI_HIDDEN void wci_clock_freeze(void);
 WCI_HIDDEN void wci_resolve_all(void);
+WCI_HIDDEN void wci_when_resolve(void); /* what `caller` in a `when` needs */
 WCI_HIDDEN void *wci_dlopen(const char *name, int flags);
 WCI_HIDDEN char *wci_dlerror(void);
 WCI_HIDDEN void wci_handlers_load(void);

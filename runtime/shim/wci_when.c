@@ -45,13 +45,23 @@ struct found {
         unsigned long long more[7];
 };
 
-extern int find_object(void *address, struct found *found) __asm__("_dl_find_object") __attribute__((weak));
+/* By pointer: the shim may have a wrapper of that name. */
+static int (*find_object)(void *address, struct found *found);
+static const struct wci_slot slot = {"_dl_find_object", NULL, NULL, (void **)&find_object};
+
+void
+wci_when_resolve(void)
+{
+        if (find_object == NULL)
+                wci_resolve(&slot);
+}
 
 /* The program itself has no name in the loader's list. */
 static const char *
 caller_path(const void *address)
 {
         struct found found;
+        wci_when_resolve(); /* a call before our constructor */
         if (find_object == NULL || find_object((void *)(uintptr_t)address, &found) != 0)
                 return "";
         const char *path = found.map->l_name;
