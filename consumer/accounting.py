@@ -126,19 +126,25 @@ class Accounting:
 
     def __init__(self, manifest: Manifest, overwrite: bool = False) -> None:
         self._manifest, self._overwrite = manifest, overwrite
-        symbols = manifest.symbols
-        targets = len(manifest.targets)
-        self._targets = np.array([s.target if 0 <= s.target < targets else targets for s in symbols], np.intp)
-        self._entered = np.array([_stands_at_entry(manifest, symbol) for symbol in symbols], bool)
-        self._recorded = np.zeros(len(symbols), np.int64)
+        self._recorded = np.zeros(0, np.int64)
         self._execs: dict[tuple[int, int], tuple[int, Counter[int]]] = {}
-        self._counts = {name: np.zeros(len(manifest.targets), np.int64) for name in COUNTED}
-        self._unfinished = np.zeros(len(manifest.targets), np.int64)
+        self._counts = {name: np.zeros(0, np.int64) for name in COUNTED}
+        self._unfinished = np.zeros(0, np.int64)
+        self.grow()
         self._owners = 0
         self.inside: list[Inside] = []
         self.losses: Counter[str] = Counter()
         self.unknown = 0
         """Records whose symbol the manifest does not have."""
+
+    def grow(self) -> None:
+        """Look at the manifest again: it may have more symbols and targets than before."""
+        symbols, targets = self._manifest.symbols, len(self._manifest.targets)
+        self._targets = np.array([s.target if 0 <= s.target < targets else targets for s in symbols], np.intp)
+        self._entered = np.array([_stands_at_entry(self._manifest, symbol) for symbol in symbols], bool)
+        self._recorded = _longer(self._recorded, len(symbols))
+        self._counts = {name: _longer(counts, targets) for name, counts in self._counts.items()}
+        self._unfinished = _longer(self._unfinished, targets)
 
     @property
     def recorded(self) -> npt.NDArray[np.int64]:
@@ -188,7 +194,9 @@ class Accounting:
 
     def ring_ended(self, end: RingEnd) -> None:
         """Add the counts of one ring (or of a segment's calls without a ring) that nobody writes to any more."""
-        counts = {name: np.minimum(end.counts[name], MOST_CALLS).astype(np.int64) for name in COUNTED}
+        targets = len(self._manifest.targets)  # a segment may have counts for fewer, or for those that may still come
+        own = end.counts[:targets]
+        counts = {name: _longer(np.minimum(own[name], MOST_CALLS).astype(np.int64), targets) for name in COUNTED}
         for name, values in counts.items():
             self._counts[name] += values
         left = counts["calls"] - sum(counts[name] for name in ("sampled", "filtered", "suppressed", "returned"))
@@ -270,6 +278,10 @@ class Accounting:
     def _name(self, symbol: int) -> str:
         symbols = self._manifest.symbols
         return symbols[symbol].name if symbol < len(symbols) else "?"
+
+
+def _longer(values: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    return np.pad(values, (0, size - len(values))) if len(values) < size else values
 
 
 def _stands_at_entry(manifest: Manifest, symbol: Symbol) -> bool:

@@ -114,7 +114,7 @@ def made_for_list(names: str, wanted: Wanted) -> Made:
 
         try:
             listed = Listed(names, wanted.engine)
-            found = note.keep(_located(parse(listed.config(), "--trace"), listed), [])
+            found = note.keep(located(parse(listed.config(), "--trace"), listed), [])
         except UserError as error:
             error.at = "--trace " + names if error.at.startswith("--trace:") else error.at
             raise
@@ -182,15 +182,15 @@ def absolute(path: str) -> str:
         raise Refusal(f"cannot find {path}: {error.strerror}", "", "the working directory has been removed") from None
 
 
-def _located(config: Config, listed: Listed) -> Config:
+def located(config: Config, listed: Listed, option: str = "--trace ") -> Config:
     """A list has no lines and columns: its targets are named instead. fn: says that a function is meant."""
     from msgspec.structs import replace
 
     funcs = tuple(
-        replace(func, at=f"--trace {func.requested}", plain=plain)
+        replace(func, at=f"{option}{func.requested}", plain=plain)
         for func, (_, plain) in zip(config.funcs, listed.funcs, strict=True)
     )
-    calls = tuple(replace(call, at=f"--trace {call.requested}") for call in config.calls)
+    calls = tuple(replace(call, at=f"{option}{call.requested}") for call in config.calls)
     return replace(config, funcs=funcs, calls=calls)
 
 

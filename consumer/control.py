@@ -5,7 +5,7 @@ the tracer read at every call: a change is one store, no program stops for it, a
 which comes back in a CONTROL record of each ring that acts on it. Rules: one writer at a time (flock on the control
 file); nothing is changed unless every name is understood; a session that has ended says so.
 
-Absent on purpose: targets that the session's shim does not have.
+Absent on purpose: targets that the session does not have (grow.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ctypes
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -30,6 +30,7 @@ from .machine import ticks_per_second
 from .shim import parse_manifest
 
 MOST = (1 << 32) - 1
+_KINDS = {"fn": "function", "sys": "syscall"}
 _FREQUENCY, _GENERATION = 32, 0xFFFF << 16
 
 
@@ -58,7 +59,8 @@ class Control:
     def __init__(self, path: str, manifest: Manifest | None = None) -> None:
         self.path = path
         self._name = os.path.join(path, "control")
-        self._head = self._checked()
+        self.head = self._checked()
+        """The fields of its head."""
         self.manifest = manifest or decode(self._manifest())
 
     def states(self) -> list[State]:
@@ -67,7 +69,7 @@ class Control:
         with open(self._name, "rb") as file:
             words, limits = _read(file, abi.CONTROL_WORDS, 8, len(targets)), list[bytes]()
             if any(int.from_bytes(word, "little") & abi.WORD_LIMITED for word in words):
-                limits = _read(file, self._head["limits_at"], abi.LIMIT.size, len(targets))
+                limits = _read(file, self.head["limits_at"], abi.LIMIT.size, len(targets))
         return [
             _state(target, int.from_bytes(words[number], "little"), limits[number] if limits else b"")
             for number, target in enumerate(targets)
@@ -110,24 +112,19 @@ class Control:
         with self._page() as page:
             ctypes.c_uint64.from_buffer(page, abi.CONTROL.offset("closed")).value = 1
             for number in range(len(self.manifest.targets)):
-                _Word(page, self._head, number).change(on=False)
+                _Word(page, self.head, number).change(on=False)
 
     @property
     def consumer(self) -> int:
         """The pid of the session's wc-run."""
-        return self._head["consumer_pid"]
-
-    @property
-    def hash(self) -> int:
-        """The manifest's, which every segment of the session has."""
-        return self._head["manifest"]
+        return self.head["consumer_pid"]
 
     def _change(self, names: Sequence[str], **what: Any) -> list[str]:
-        chosen = self._select(names)
+        chosen = self.select(names)
         with self._page() as page:
             for number in chosen:
                 given = what if not what.get("least") or self._timed[number] else {**what, "least": None}
-                _Word(page, self._head, number).change(**given)
+                _Word(page, self.head, number).change(**given)
         return [self.manifest.targets[number].name for number in chosen]
 
     @cached_property
@@ -140,22 +137,36 @@ class Control:
         return [yes and t.clock == "two" and t.record == "exit" for yes, t in zip(timed, targets, strict=True)]
 
     def _check_durations(self, names: Sequence[str]) -> None:
-        for number in self._select(names):
+        for number in self.select(names):
             name = self.manifest.targets[number].name
             if not self._timed[number] and name in names:
                 why = "its records do not say how long a call took"
                 raise UserError(f"min_duration is not for {name}", self.path, why, "max_per_second, or frequency")
 
-    def _select(self, names: Sequence[str]) -> list[int]:
-        known = {t.name: number for number, t in enumerate(self.manifest.targets) if not t.internal}
+    def switch_off(self, numbers: Iterable[int]) -> None:
+        """Switch the targets of these *numbers* off."""
+        with self._page() as page:
+            for number in numbers:
+                _Word(page, self.head, number).change(on=False)
+
+    def select(self, names: Sequence[str]) -> list[int]:
+        """Return the numbers of the targets that *names*, exact or globs, stand for. Raises UserError."""
+        known: dict[str, list[int]] = {}
+        for number, target in enumerate(self.manifest.targets):
+            if not target.internal:
+                known.setdefault(target.name, []).append(number)  # a function's and a system call's may be the same
         chosen: dict[int, None] = {}
         for name in names:
-            found = [name] if name in known else [target for target in known if fnmatchcase(target, name)]
+            kind, _, plain = name.rpartition(":") if name.startswith(("fn:", "sys:")) else ("", "", name)
+            found = [plain] if plain in known else [target for target in known if fnmatchcase(target, plain)]
             if not found:
                 close = nearest(name, known)
                 raise UserError(f"no target '{name}' in this session", self.path, "wc-ctl SESSION show lists them",
                                 " or ".join(close))  # fmt: skip
-            chosen.update(dict.fromkeys(known[target] for target in found))
+            numbers = [number for target in found for number in known[target]]
+            if kind:
+                numbers = [one for one in numbers if self.manifest.targets[one].kind == _KINDS[kind]]
+            chosen.update(dict.fromkeys(numbers))
         return list(chosen)
 
     @contextmanager
@@ -164,7 +175,7 @@ class Control:
         with open(self._name, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file.fileno()).st_size
-            if size < self._head["limits_at"] + abi.LIMIT.size * len(self.manifest.targets):
+            if size < self.head["limits_at"] + abi.LIMIT.size * len(self.manifest.targets):
                 raise UserError("the session's control page is cut short", self._name)
             page = mmap.mmap(file.fileno(), size)
             if int.from_bytes(page[(at := abi.CONTROL.offset("closed")) : at + 8], "little"):

@@ -5,13 +5,16 @@
     wc-ctl SESSION enable|disable T...     by name or glob
     wc-ctl SESSION set T... frequency=10   also max_per_second=100 min_duration=10us on_full=drop|block
     wc-ctl SESSION reload                  read the config again, as SIGUSR1 to wc-run; "reload library": as SIGUSR2
+    wc-ctl SESSION add T...                intercept what the running programs are not intercepted for, as --trace
+    wc-ctl SESSION drop T...               take out what was added, or what the tracer serves
     wc-ctl SESSION stop                    record nothing any more; the programs go on
 
 SESSION is the pid of a wc-run, or of a program under it, or that program's name. --json prints one JSON value instead
 of a table. Rules: what --json prints is all that goes to standard output; what is refused changes
 nothing; what a change needs is imported, and no more.
 
-Absent on purpose: any state of its own. The session's control page is the only one.
+Absent on purpose: any state of its own (the session's control page is the only one), and making new targets, which is
+wc-run's (grow.py).
 """
 
 from __future__ import annotations
@@ -35,11 +38,11 @@ if TYPE_CHECKING:
 
 TOOL = "wc-ctl"
 OWN_ERROR = 1
-ACTIONS = ("show", "enable", "disable", "set", "reload", "stop")
+ACTIONS = ("show", "enable", "disable", "set", "reload", "add", "drop", "stop")
 SETTINGS = "frequency=N, max_per_second=N, min_duration=10us and on_full=drop|block"
 FORM = "Usage: wc-ctl [--json] ls | SESSION [ACTION] [TARGET...] [SETTING=VALUE...]"
 USAGE = FORM + __doc__.partition("command.")[2].partition(" Rules:")[0]
-TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|reload|stop (wc-ctl --help for more)"
+TRY = "wc-ctl ls, or wc-ctl SESSION show|enable|disable|set|reload|add|drop|stop (wc-ctl --help for more)"
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -97,8 +100,22 @@ def _act(control: Control, action: str, names: Sequence[str], as_json: bool) -> 
         _reload(control, names, as_json)
     elif action == "stop":
         control.stop()
+    elif action in ("add", "drop"):
+        _ask(control, action, names, as_json)
     else:
         _report(control, _change(control, action, names), as_json)
+
+
+def _ask(control: Control, action: str, words: Sequence[str], as_json: bool) -> None:
+    """Have wc-run change which targets there are."""
+    if not words or any("=" in word for word in words):
+        raise UserError(f"{action} needs targets", why="and nothing else", try_=f"wc-ctl SESSION {action} openat")
+    from .desk import Question, ask
+
+    said = ask(control.path, Question(action, [*words]))
+    for note in said.notes:
+        print(f"{TOOL}: {note}", file=sys.stderr)
+    _report(Control(control.path), said.targets, as_json)
 
 
 def _change(control: Control, action: str, words: Sequence[str]) -> list[str]:
@@ -179,7 +196,7 @@ def _print_session(control: Control, as_json: bool) -> None:
     from .within import inside  # NumPy takes 80 ms
 
     states = control.states()
-    calls = inside(control.path, control.manifest, control.hash)
+    calls = inside(control.path, control.manifest, control.head)
     if as_json:
         _emit({"path": control.path, "pid": control.consumer, "targets": states, "inside": calls})
         return

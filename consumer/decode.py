@@ -15,14 +15,14 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from wc_intercept.generator.manifest import Manifest, Symbol, Target
+from wc_intercept.generator.manifest import Growth, Manifest, Symbol, Target
 
 from . import abi
 from .accounting import Inside
 from .blobs import Payload
 from .chunk import Chunk
 from .columns import Array, Column, Pointed
-from .layout import Layout, Layouts, Rows
+from .layout import Layout, Layouts, Rows, check
 from .result import Result, result_of
 
 Part = Literal["whole", "entered", "resumed", "left"]
@@ -157,6 +157,11 @@ class Decoder:
         """Records that cannot be what their cells say they are."""
         self._layouts = Layouts(manifest)
         self._last: dict[tuple[int, int], int] = {}
+
+    def grow(self, growth: Growth) -> bool:
+        """The session has got targets, as *growth* says. Raises ValueError when that contradicts itself."""
+        check(growth.symbols, growth.first_target + len(growth.targets))
+        return growth.apply(self.manifest)
 
     def decode(self, chunk: Chunk) -> list[Batch]:
         """Return the chunk's records as batches, one per symbol and kind."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from wc_intercept.generator.manifest import Manifest, decode
+from wc_intercept.generator.manifest import Growth, Manifest, decode
 
 from . import abi
 from .accounting import Account, Accounting, RingEnd, ring_end
@@ -166,6 +166,13 @@ class Drain:
         owners = {ring.owner for entry in self._open.values() for ring in entry.rings}
         return sorted({pid for pid, tid in owners if pid and not thread_is_dead(pid, tid)})
 
+    def grow(self, growth: Growth) -> bool:
+        """The session has got targets: they are known from here on. Return whether that is news."""
+        grown = growth.apply(self.manifest)
+        if grown:
+            self.accounting.grow()
+        return grown
+
     def close(self) -> None:
         """Let go of every file. The session itself is its maker's to remove."""
         for entry in self._open.values():
@@ -242,7 +249,7 @@ class Drain:
             raise Stillborn from None
 
     def _look(self, path: str) -> Segment:
-        return Segment(path, len(self.programs), self.session.head.hash, len(self.manifest.targets))
+        return Segment(path, len(self.programs), self.session.head.hash, self.session.targets, self.session.room)
 
     def _refuse(self, name: str, why: str) -> None:
         if len(self.refused) < MOST_REFUSED:

@@ -6,6 +6,7 @@ looked up once per symbol; a manifest whose fields do not fit its cells is refus
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,8 +192,7 @@ class Layouts:
 
     def __init__(self, manifest: Manifest) -> None:
         """Raises ValueError when *manifest* contradicts itself."""
-        for symbol in manifest.symbols:
-            _check(symbol, manifest)
+        check(manifest.symbols, len(manifest.targets))
         self._manifest = manifest
         self._types = Types(manifest.structs)
         self._events = event_layouts(self._types)
@@ -234,15 +234,21 @@ class Layouts:
             return None  # members of a struct that lie outside it
 
 
-def _check(symbol: Symbol, manifest: Manifest) -> None:
+def check(symbols: Iterable[Symbol], targets: int) -> None:
+    """Raise ValueError when one of *symbols* reaches beyond its record, or belongs to none of so many *targets*."""
+    for symbol in symbols:
+        _check(symbol, targets)
+
+
+def _check(symbol: Symbol, targets: int) -> None:
     size = max(symbol.cells, 1) * abi.CELL_SIZE
     parts = [(field.offset, field.size) for field in symbol.fields] + [(field.blob, 4) for field in symbol.fields]
     parts += [(symbol.result.offset, symbol.result.size), (symbol.result.blob, 4)]
     parts += [(symbol.caller, 8), (symbol.injected, 1)]
     if not all(offset >= 0 and length >= 0 and offset + length <= size for offset, length in parts):
         raise ValueError(f"an argument of {symbol.name} lies outside its record of {size} bytes")
-    if not 0 <= symbol.target < len(manifest.targets):
-        raise ValueError(f"symbol {symbol.name} belongs to target {symbol.target} of {len(manifest.targets)}")
+    if not 0 <= symbol.target < targets:
+        raise ValueError(f"symbol {symbol.name} belongs to target {symbol.target} of {targets}")
 
 
 def event_layout(name: str, fields: list[Field], types: Types) -> Layout:

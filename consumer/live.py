@@ -16,14 +16,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from wc_intercept.generator.errors import UserError, our_bug
+from wc_intercept.generator.manifest import Growth
 
 from .accounting import Account
 from .chunk import Chunk
 from .clock import Clock
 from .drain import Drain
+from .engine import Engine
 from .feed import Feed
 from .filter import Filter
+from .grow import Growing
 from .inherited import descriptor_paths, descriptor_paths_of
+from .launch import resolve
 from .life import Life, die_as
 from .log import Log
 from .machine import Native
@@ -53,6 +57,8 @@ class Sink(Protocol):
 
     def take(self, chunks: Sequence[Chunk]) -> None: ...
 
+    def grow(self, growth: Growth) -> None: ...
+
     def tick(self, now: int) -> None: ...
 
     def finish(self, account: Account) -> None: ...
@@ -62,6 +68,9 @@ class Nowhere:
     """Where chunks go that cannot be written any more."""
 
     def take(self, chunks: Sequence[Chunk]) -> None:
+        pass
+
+    def grow(self, growth: Growth) -> None:
         pass
 
     def tick(self, now: int) -> None:
@@ -79,7 +88,7 @@ class Lines:
         self._life = life
         self.failed = False
         """Not everything could be written; whoever wrote has said so."""
-        self.take, self.tick = spool.take, spool.tick
+        self.take, self.tick, self.grow = spool.take, spool.tick, spool.grow
 
     def finish(self, account: Account) -> None:
         """Wait until everything is formatted, or until somebody does not want to wait (^C, SIGTERM)."""
@@ -114,10 +123,11 @@ def follow(
         lost = run.to_the_end()
     finally:
         run.requests.close()
+        run.growing.close()
         drain.close()
         session.remove()
-        if tracer is not None:
-            tracer.close()
+        if run.tracer is not None:
+            run.tracer.close()
         atexit._run_exitfuncs()  # neither a signal nor os._exit would: a shim without a cache is a temporary file
     if run.untraced:
         return OWN_ERROR
@@ -144,6 +154,7 @@ class _Run:
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
         self.requests = Requests(given, session, log, life, drain.manifest, tracer)
+        self.growing = Growing(session, drain, tracer, self._running, self._grow)
         self.failed = False
         self.sink: Sink = Nowhere()
         try:
@@ -185,6 +196,7 @@ class _Run:
         """In the formatter: the session is the drain's."""
         if self.aside is not None:
             self.aside.let_go()
+        self.growing.leave()
         self.drain.close()
         self.session.release()
 
@@ -215,6 +227,8 @@ class _Run:
             self._take(self.drain.poll())
             self._hear()
             self.requests.answer()
+            self.growing.poll()
+            self.tracer = self.growing.tracer
             self._repeat_warnings()
             if self.feed is not None:
                 self.feed.look(self.log)
@@ -229,6 +243,8 @@ class _Run:
         if tracer is None:
             return
         for word, rest in tracer.hear():
+            if self.growing.hears(word, rest):
+                continue
             if word == "warn":
                 self.log.warn(self.session.by_given_name(rest))
             elif word == "error":
@@ -237,7 +253,8 @@ class _Run:
                 self.log.note(f"process {rest.partition(' ')[0]} has ended")
         if tracer.gone and not tracer.ended and not self.untraced:
             self.untraced = True
-            goes_on = "the process goes on untraced" if self.given.attach else "the program was ended with it"
+            attached = self.given.attach or self.growing.is_late
+            goes_on = "the process goes on untraced" if attached else "the program was ended with it"
             self.log.fail(UserError(f"the tracer died: {goes_on}", why=tracer.why_gone()))
 
     def _hear_the_end(self) -> None:
@@ -246,6 +263,25 @@ class _Run:
         while self.tracer and not (self.tracer.ended or self.tracer.gone) and time.monotonic_ns() < deadline:
             self._hear()
             time.sleep(0.001)
+
+    def _grow(self, growth: Growth) -> None:
+        """Whoever decodes is to know new targets before their first record comes."""
+        try:
+            self.sink.grow(growth)
+            if self.feed is not None:
+                self.feed.grow(growth)
+        except (UserError, OSError) as error:
+            self._give_up_writing(error)
+        names = ", ".join(target.name for target in growth.targets[:10])
+        self.log.note(f"{len(growth.targets)} more targets: {names}" + (" ..." if len(growth.targets) > 10 else ""))
+
+    def _running(self) -> tuple[int, Engine, str, bool]:
+        """The program's pid, how names are meant for it, its ELF file, and whether its children are followed."""
+        program = f"/proc/{self.life.pid}/exe"
+        if self.given.program:
+            program = os.fsdecode(resolve(self.given.program[0], dict(os.environb)).image)
+        engine: Engine = "preload" if self.session.has_shim else "ptrace"
+        return self.life.pid, engine, program, self.given.follow != "none"
 
     def _take(self, chunks: Sequence[Chunk]) -> None:
         try:

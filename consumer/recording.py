@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from wc_intercept.generator.manifest import Growth
+
 from .accounting import Account
 from .chunk import Chunk
 from .clock import Clock
@@ -23,7 +25,7 @@ class Recording:
     def __init__(
         self, output: int, path: str, session: SessionDirectory, clock: Clock, look: Look, meta: dict[str, Any]
     ) -> None:
-        self._path = path
+        self._path, self._session = path, session
         self._clock = clock
         self._look = look
         self._writer = WcWriter(output, path, session.json, session.head.hash)
@@ -32,6 +34,9 @@ class Recording:
 
     def take(self, chunks: Sequence[Chunk]) -> None:
         self._writer.chunks(chunks)
+
+    def grow(self, growth: Growth) -> None:
+        self._writer.manifest(self._session.json)
 
     def tick(self, now: int) -> None:
         sample = self._clock.keep(now)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
-from wc_intercept.generator.manifest import Manifest
+from wc_intercept.generator.manifest import Coverage, Growth, Manifest
 
 from .accounting import Inside
 from .calls import Joiner
@@ -87,7 +87,7 @@ def _json_lines(look: Look) -> JsonLines:
     return JsonLines(events=look.events)
 
 
-def coverage_lines(look: Look, manifest: Manifest) -> bytes:
+def coverage_lines(look: Look, coverage: Sequence[Coverage]) -> bytes:
     """Return the coverage report as jsonl events, for those who want events."""
     if look.format != "jsonl" or not look.events:
         return b""
@@ -103,7 +103,7 @@ def coverage_lines(look: Look, manifest: Manifest) -> bytes:
             reason=entry.reason or None,
             where=entry.where or None,
         )
-        for entry in manifest.coverage
+        for entry in coverage
     )
 
 
@@ -134,7 +134,7 @@ class Output:
         early = replace(look, relative=False) if sort else look  # the line before is known when they are sorted
         self._renderer = renderer_of(early, manifest, self._descriptors, pids=sort)
         self._sorted: list[tuple[int, bytes]] | None = [] if sort else None
-        self._pending = [coverage_lines(look, manifest)]
+        self._pending = [coverage_lines(look, manifest.coverage)]
         self._size = 0
 
     def inherit(self, pid: int, paths: Mapping[int, str]) -> None:
@@ -149,6 +149,14 @@ class Output:
             return
         for ready in self._merge.take(chunk.segment, batches):
             self._show(ready)
+
+    def grow(self, growth: Growth) -> None:
+        """There are more targets from here on."""
+        self.decoder.grow(growth)
+        if self._merge is None and needed(self.decoder.manifest):
+            self._merge = Merge()
+        if self._sorted is None:
+            self._write(coverage_lines(self.look, growth.coverage))
 
     @property
     def waits(self) -> bool:

@@ -50,7 +50,7 @@ class Geometry:
     cells_offset: int
 
     @classmethod
-    def check(cls, header: dict[str, int], size: int, manifest: int, targets: int) -> Geometry:
+    def check(cls, header: dict[str, int], size: int, manifest: int, targets: range) -> Geometry:
         """Return the geometry that *header* gives for a file of *size* bytes. Raises Refused."""
         for name, expected in (
             ("magic", fields.SEGMENT_MAGIC),
@@ -58,10 +58,11 @@ class Geometry:
             ("header_size", fields.SEGMENT.size),
             ("cell_size", fields.CELL_SIZE),
             ("manifest", manifest),
-            ("targets", targets),
         ):
             if header[name] != expected:
                 raise Refused(f"its {name} is {header[name]:#x}, this session's is {expected:#x}")
+        if header["targets"] not in targets:
+            raise Refused(f"it has {header['targets']} targets, this session's from {targets[0]} to {targets[-1]}")
         geometry = cls(*(header[name] for name in cls.__slots__))
         why = geometry._why_not(size)
         if why:
@@ -88,17 +89,20 @@ class Geometry:
 class Segment:
     """An open segment. *ordinal* is its number in the session."""
 
-    def __init__(self, path: str, ordinal: int, manifest: int, targets: int) -> None:
-        """Raises NotReady, Refused, or the OSError of open."""
+    def __init__(self, path: str, ordinal: int, manifest: int, targets: int, room: int = 0) -> None:
+        """*targets*: the session's at its start; a segment may have counts for *room* more.
+
+        Raises NotReady, Refused, or the OSError of open.
+        """
         self.path, self.ordinal = path, ordinal
         self._file = os.open(path, _FLAGS | os.O_RDWR)
         try:
-            self._read_header(manifest, targets)
+            self._read_header(manifest, range(targets, targets + room + 1))
         except BaseException:
             self.close()
             raise
 
-    def _read_header(self, manifest: int, targets: int) -> None:
+    def _read_header(self, manifest: int, targets: range) -> None:
         status = os.fstat(self._file)
         if not stat.S_ISREG(status.st_mode):
             raise Refused("it is no regular file")

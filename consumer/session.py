@@ -79,6 +79,8 @@ class SessionDirectory:
         """The handler library that was loaded last, as the config names it."""
         values = abi.CONTROL.unpack(os.pread(control, abi.CONTROL.size, 0))
         self.policy, self.clock, self.budget = values["policy"], values["clock"], self.get("budget")
+        self.targets, self.room = values["targets"], values["room"]
+        """Targets that there were at the start, and how many more there can be."""
         self.ring_cells, self.rings, self.string_limit = values["ring_cells"], values["rings"], values["string_limit"]
 
     @classmethod
@@ -134,6 +136,11 @@ class SessionDirectory:
         return cls(path, lock, control, stored)
 
     @property
+    def has_shim(self) -> bool:
+        """Whether a shim is in its programs."""
+        return os.path.lexists(self.shim_link)
+
+    @property
     def shim_link(self) -> str:
         """What to preload: a path without spaces or colons, whatever the shim's own is."""
         return os.path.join(self.path, SHIM_LINK)
@@ -183,6 +190,15 @@ class SessionDirectory:
         import re  # not before the program runs
 
         return re.sub(re.escape(self.path) + r"/handlers-\d+\.so", lambda _: self.library, text)
+
+    def grow(self, words: list[int], json: bytes) -> None:
+        """There are more targets, with these control *words*; *json* is the manifest of all."""
+        os.pwrite(self._control, struct.pack(f"<{len(words)}Q", *words), abi.CONTROL_WORDS + 8 * len(self.words))
+        self.words += words
+        self.json = json
+        path = os.path.join(self.path, "manifest")
+        os.close(_write_new(f"{path}.new", pack_manifest(self.head, self.words, json)))
+        os.rename(f"{path}.new", path)
 
     def close(self) -> None:
         """Switch every target off and the session closed: from here on wrappers pass through."""

@@ -7,7 +7,8 @@ reads what is there and then waits for the bell (a pipe: a byte says that there 
 none); what the formatter has read is given back to the file system.
 
     frame    pid tid segment ring u32, position u64, cells u32, 0 u32; then 64 bytes for each cell
-    the end  the same with pid 0 and cells: bytes of a JSON list of the calls that never came back
+    growth   the same with pid 0, tid 1, and cells: bytes of JSON that say which targets there are from here on
+    the end  the same with pid and tid 0 and cells: bytes of a JSON list of the calls that never came back
 
 Absent on purpose: a format that anybody could keep (that is wcfile.py).
 """
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
+from wc_intercept.generator.manifest import Growth
 
 from . import abi
 from .accounting import Inside
@@ -39,6 +41,7 @@ RING_NS = 50_000_000
 SETTLE_MS, SETTLED_NS = 50, 100_000_000
 """How old a record is that the other engine's reader must have come past; how often that is asked."""
 FULL_NS = 5_000_000_000
+GROWTH = 1
 NOT_WRITTEN = 3
 """Exit status of a formatter that could not write everything, and has said so."""
 PUNCH_BYTES = 16 << 20
@@ -74,6 +77,12 @@ class Spool:
         for start in range(0, len(parts), MOST_PARTS):
             self._append(parts[start : start + MOST_PARTS])
         self._quiet = self._quiet and not chunks
+
+    def grow(self, growth: Growth) -> None:
+        """Tell the formatter of new targets, before their first chunk."""
+        text = msgspec.json.encode(growth)
+        self._append([FRAME.pack(0, GROWTH, 0, 0, 0, len(text), 0), memoryview(text)])
+        self._quiet = False
 
     def tick(self, now: int) -> None:
         """Start the formatter, or tell it that there is more, when it is time to. *now*: CLOCK_MONOTONIC ns."""
@@ -179,6 +188,13 @@ class Formatter:
             if len(raw) < FRAME.size:
                 return
             pid, tid, segment, ring, position, count, _ = FRAME.unpack(raw)
+            if pid == 0 and tid == GROWTH:
+                text = os.pread(self._file, count, self._at + FRAME.size)
+                if len(text) < count:
+                    return
+                self._at += FRAME.size + count
+                self._output.grow(msgspec.json.decode(text, type=Growth))
+                continue
             if pid == 0:
                 self._end(os.pread(self._file, count, self._at + FRAME.size))
                 return

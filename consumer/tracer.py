@@ -1,8 +1,8 @@
 """The tracer as wc-run sees it: a process beside the program, and the line to it.
 
 Started by run.py and api.py once the session exists. The line is one end of a SOCK_SEQPACKET pair, a text message a
-packet: ``launch PID FILTERED``, ``attach PID``, ``handlers`` and ``detach`` to the tracer; ``ok PID``, ``error
-TEXT``, ``warn TEXT``, ``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the program's and
+packet: ``launch PID FILTERED``, ``attach PID``, ``handlers``, ``detach``, and what grow.py says, to the tracer; ``ok
+PID``, ``error TEXT``, ``warn TEXT``, ``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the program's and
 is in no session of its terminal; it outlives wc-run when it must (programs that it traces could not go on without
 it); that it died is noticed by the line's end, and told. While the program starts nobody else reads the line, so that
 the program's own process asks to be traced and hears the answer itself.
@@ -127,6 +127,10 @@ class Tracer:
     def look(self) -> None:
         """Have it look at the session's table of handlers, where it answers."""
         self._send("handlers")
+
+    def tell(self, message: str) -> None:
+        """Send *message*, whose answer (``ok`` or ``error``) ``hear`` will have."""
+        self._send(message)
 
     def hear(self) -> list[tuple[str, str]]:
         """Return the messages that have come, each as its first word and the rest."""

@@ -69,6 +69,10 @@ class WcWriter:
         """Append clock samples (kind: abi.CLOCK_*). Two at the start, one a second, one at the end are enough."""
         self._put(CLOCK, _CLOCK.pack(kind, 0) + b"".join(_SAMPLE.pack(*sample) for sample in samples))
 
+    def manifest(self, manifest: bytes) -> None:
+        """Append the manifest as it is now: targets have been added behind those that it had."""
+        self._put(MANIFEST, _padded(manifest))
+
     def meta(self, meta: dict[str, Any]) -> None:
         """Append facts about the run; later ones replace earlier ones of the same key."""
         self._put(META, _padded(msgspec.json.encode(meta)))
@@ -207,13 +211,19 @@ class WcReader:
         """A chunk whose JSON is not what it should be is worth nothing, and costs nothing but itself."""
         try:
             if type_ == MANIFEST:
-                self._manifest = self._manifest or decode(raw)
+                self._take_manifest(decode(raw))
             elif type_ == META:
                 self.meta.update(msgspec.json.decode(raw, type=dict[str, Any]))
             else:
                 self.account = msgspec.json.decode(raw, type=Account)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.damaged += len(raw)
+
+    def _take_manifest(self, manifest: Manifest) -> None:
+        """A later one counts when it is the earlier one, grown."""
+        known = self._manifest
+        if known is None or manifest.symbols[: len(known.symbols)] == known.symbols:
+            self._manifest = manifest
 
     def _walk(self, counting: bool = False) -> Iterator[tuple[int, int, int]]:
         """Yield (type, offset of the payload, length) of each chunk that holds together."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -36,23 +36,28 @@ class Within(msgspec.Struct, frozen=True):
     """The first one, as 64 bits."""
 
 
-def inside(path: str, manifest: Manifest, hash_: int) -> list[Within]:
-    """Return the calls of all threads of the session in directory *path*, each thread's outermost first."""
+def inside(path: str, manifest: Manifest, control: Mapping[str, int]) -> list[Within]:
+    """Return the calls of all threads of the session in directory *path*, each thread's outermost first.
+
+    *control*: the fields of its control file's head.
+    """
     clock: Clock | None = None
     found: list[Within] = []
-    for segment in _segments(path, hash_, len(manifest.targets)):
-        clock = clock or Clock(_clock_kind(path), Native())
+    for segment in _segments(path, control):
+        clock = clock or Clock(control["clock"], Native())
         for index in range(segment.rings_used()):
             found += _of_ring(segment, index, manifest, clock)
         segment.close()
     return sorted(found, key=lambda call: (call.pid, call.tid))
 
 
-def _segments(path: str, hash_: int, targets: int) -> Iterator[Segment]:
+def _segments(path: str, control: Mapping[str, int]) -> Iterator[Segment]:
     for name in sorted(os.listdir(path)):
         if name.startswith("seg-"):
             try:
-                yield Segment(os.path.join(path, name), 0, hash_, targets)
+                yield Segment(
+                    os.path.join(path, name), 0, control["manifest"], control["targets"], control["room"]
+                )
             except (NotReady, Refused, OSError):
                 continue
 
@@ -75,8 +80,3 @@ def _of_ring(segment: Segment, index: int, manifest: Manifest, clock: Clock) -> 
 
 def _word(segment: Segment, header: int, name: str) -> int:
     return int(segment.read_array(header + fields.RING.offset(name), np.dtype("<u4"), 1)[0])
-
-
-def _clock_kind(path: str) -> int:
-    with open(os.path.join(path, "control"), "rb") as file:
-        return int(fields.CONTROL.unpack(file.read(fields.CONTROL.size))["clock"])

@@ -232,6 +232,32 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     abi: int = ABI_VERSION
 
 
+class Growth(msgspec.Struct, frozen=True):
+    """What a manifest gets behind what it has, while its session runs.
+
+    It grows in place, by appending alone: ids stay what they are, and whoever holds it sees it.
+    """
+
+    first_target: int
+    first_symbol: int
+    targets: list[Target]
+    symbols: list[Symbol]
+    names: dict[str, Names] = {}
+    structs: dict[str, list[Field]] = {}
+    coverage: list[Coverage] = []
+
+    def apply(self, manifest: Manifest) -> bool:
+        """Append to *manifest*; return whether that was still to be done, as it is done once."""
+        if len(manifest.targets) != self.first_target or len(manifest.symbols) != self.first_symbol:
+            return False
+        manifest.names.update(self.names)
+        manifest.structs.update(self.structs)
+        manifest.targets.extend(self.targets)
+        manifest.symbols.extend(self.symbols)
+        manifest.coverage.extend(self.coverage)
+        return True
+
+
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest as UTF-8 JSON: the same manifest, the same bytes."""
     return msgspec.json.encode(manifest, order="deterministic")

@@ -341,7 +341,8 @@ def test_the_tracer_accepts_the_plan_of_all_there_is(
 ) -> None:
     emission = everything["ptrace"]
     (tmp_path / "plan").write_bytes(tracer_plan.pack(emission.plan, emission.traced, 1))
-    sources = [str(RUNTIME / "tracer" / name) for name in ("wct_plan.c", "wct_length.c", "wct_when.c")]
+    parts = ("wct_plan.c", "wct_tables.c", "wct_length.c", "wct_when.c")
+    sources = [str(RUNTIME / "tracer" / name) for name in parts]
     reader = compile_c("plan_reader.c", f"-I{RUNTIME}/include", f"-I{RUNTIME}/tracer", *sources)
     done = subprocess.run([reader, tmp_path / "plan"], capture_output=True, text=True)
     assert (0, True) == (done.returncode, done.stdout.startswith(f"{len(emission.traced)} symbols, ")), done.stdout

@@ -40,7 +40,7 @@ HASH = 0x7265636F7264
 RUNTIME = Path(next(iter(runtime.__path__)))
 SOURCES = [
     RUNTIME / "tracer" / f"wct_{name}.c"
-    for name in "plan segment ring call value capture kept length variadic memory when maps".split()
+    for name in "plan tables segment ring call value capture kept length variadic memory when maps".split()
 ]
 NONE, SIGNED, UNSIGNED, BOOL, FLOAT, LONG_DOUBLE, STRUCT, COMPLEX = range(8)
 REGISTER, VECTOR, STACK, RESULT, VARIADIC = range(5)

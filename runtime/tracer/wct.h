@@ -5,7 +5,7 @@
  * started by wc-run beside the program. It takes each stop with next_event (wct_loop.c), lets dispatch_event say
  * whose it is, and resumes; records go into segments of the session exactly as a shim writes them.
  *
- *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up
+ *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up; wct_tables.c, wct_grow.c
  *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments, and whose each ring is; wct_ring.c
  *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured, recorded
  *   wct_process.c   fork, vfork, clone, exec, exit; wct_orphan.c      wct_value.c, wct_capture.c, wct_kept.c  what it keeps
@@ -78,11 +78,18 @@ struct wct_plan {
         const struct wc_rule *injects;
         const char *texts;
         bool has_syscalls, has_functions;
+        uint32_t first_added; /* symbols from here on came while programs ran */
+        uint32_t generation;  /* files added */
+        uint32_t room;        /* symbols that there can ever be, and one */
 };
 extern struct wct_plan wct_plan;
 
 /* Map and check the plan: bounds of everything. Returns NULL, or why it cannot be used. */
 const char *wct_plan_open(const char *path);
+/* Add a file's targets as number first_target and so on, its symbols as the manifest's first_symbol and so on. */
+const char *wct_plan_grow(const char *path, uint32_t first_target, uint32_t first_symbol);
+bool wct_plan_is_dropped(uint32_t target); /* nobody wants it: nothing of it is to stand in a program */
+void wct_plan_drop(uint32_t target, bool dropped); /* wct_grow.c */
 const struct wct_symbol *wct_plan_syscall(long number); /* NULL: no target */
 const struct wct_symbol *wct_plan_function(const char *name, const struct wct_symbol *after); /* by ELF name; several */
 static inline const char *
@@ -227,6 +234,7 @@ bool wct_write(pid_t tid, uint64_t to, const void *from, size_t size); /* all or
 
 struct wct_segment *wct_segment_new(pid_t pid, pid_t parent, const char *program); /* NULL: no memory; counted */
 struct wct_segment *wct_segment_share(struct wct_segment *segment);
+bool wct_segments_grow(uint32_t targets); /* there are so many now; false: no memory for their counts */
 void wct_segment_release(struct wct_segment *segment); /* by the last: unmapped, and so read to its end and deleted */
 bool wct_ring_claim(struct wct_tracee *tracee, uint32_t reason); /* writes PROCESS (reason != 0) or THREAD */
 void wct_ring_leave(struct wct_tracee *tracee); /* the thread has ended: its ring may be taken again */

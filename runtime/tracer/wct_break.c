@@ -279,6 +279,7 @@ do_roles(struct wct_tracee *tracee, struct wct_break *one)
         if (roles & WCT_ROLE_START) {
                 one->roles &= (uint8_t)~WCT_ROLE_START;
                 wct_break_lift(one, tracee->tid);
+                tracee->process->space->starting = false;
                 tracee->process->space->started = true;
                 wct_space_look(tracee, false);
                 return false;

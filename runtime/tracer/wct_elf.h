@@ -29,6 +29,7 @@ struct wct_object {
         struct wct_object *next;
         uint64_t device, inode, size;
         int64_t changed[2];
+        uint32_t generation;    /* of the plan that it was read for */
         char soname[256];       /* DT_SONAME, or the last part of its path */
         bool is_static;         /* no PT_DYNAMIC, or no PT_INTERP and no DT_SONAME: nobody relocates it but itself */
         bool moves_stacks;      /* Go's: a function that finds its stack too small begins anew on a larger one */

@@ -14,6 +14,7 @@
  * Absent on purpose: arguments of functions, and calls made while the tracee is inside a system call's own stop.
  */
 #define _GNU_SOURCE
+#include "wct_loop.h"
 #include "wct_space.h"
 
 #include <elf.h>
@@ -187,8 +188,8 @@ find_syscall(struct wct_tracee *tracee)
 }
 
 /* Before the call, or behind it, in user mode: there a system call can begin. */
-static bool
-is_between_calls(pid_t tid)
+bool
+wct_is_between_calls(pid_t tid)
 {
         struct __ptrace_syscall_info info;
         if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof info, &info) <= 0)
@@ -223,7 +224,7 @@ wct_inject_syscall(struct wct_tracee *tracee, long number, const uint64_t args[6
         struct injection it;
         if (space != NULL && space->syscall_at == 0)
                 space->syscall_at = find_syscall(tracee);
-        if (space == NULL || space->syscall_at == 0 || !is_between_calls(tracee->tid) || !begin(&it, tracee))
+        if (space == NULL || space->syscall_at == 0 || !wct_is_between_calls(tracee->tid) || !begin(&it, tracee))
                 return false;
         struct user_regs_struct regs = it.before;
         regs.rax = (unsigned long long)number;
@@ -244,7 +245,7 @@ wct_inject_call(struct wct_tracee *tracee, uint64_t function, uint64_t *result)
         struct wct_space *space = wct_space_of(tracee);
         struct wct_pool *pool = space != NULL ? wct_pool_get(tracee, 0) : NULL;
         struct injection it;
-        if (pool == NULL || !is_between_calls(tracee->tid) || !begin(&it, tracee))
+        if (pool == NULL || !wct_is_between_calls(tracee->tid) || !begin(&it, tracee))
                 return false;
         keep_vectors(&it);
         struct user_regs_struct regs = it.before;

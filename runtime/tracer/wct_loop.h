@@ -29,6 +29,10 @@ void wct_unhold_all(void);
 
 void wct_dispatch_abandon(void); /* the tracer has crashed in the midst of an event: let its tracee be let go */
 
+/* wct_grow.c: targets come (plan) and go (drop, want). NULL: done; or why not. */
+const char *wct_grow(const char *text);
+bool wct_is_between_calls(pid_t tid); /* wct_inject.c: where it is stopped, calls can be made in it */
+
 /* wct_signal.c */
 void wct_on_stop(struct wct_tracee *tracee, int number); /* PTRACE_EVENT_STOP */
 
@@ -38,6 +42,7 @@ void wct_syscall_finish(struct wct_tracee *tracee, int64_t result); /* the inner
 
 /* wct_process.c */
 void wct_process_judge(struct wct_process *process); /* what of it is shown, by its coverage */
+void wct_processes_judge(void); /* the plan has changed */
 void wct_first_stop(struct wct_tracee *tracee, int status);
 void wct_let_go(struct wct_tracee *tracee); /* one stopped thread: detached and forgotten */
 

@@ -5,6 +5,7 @@
  *
  * Started by wc-run.  The line is a SOCK_SEQPACKET socket, a packet a message:
  *   to us    launch PID FILTERED | attach PID | handlers (answered in the session's table) | detach
+ *            plan FIRST_TARGET FIRST_SYMBOL PATH | drop TARGET,... | want TARGET,...
  *   from us  ok PID | error TEXT | warn TEXT | exit PID STATUS (as waitpid has it) | end
  * Two threads: main makes all ptrace calls and runs the handlers; the other hears the line and the signals that end us, and
  * wakes main out of waitpid by a signal, again and again until main has looked, since the first may come before the wait.
@@ -144,6 +145,14 @@ obey(const char *text)
                 return;
         }
         bool done = false;
+        if (strncmp(text, "plan ", 5) == 0 || strncmp(text, "drop ", 5) == 0 || strncmp(text, "want ", 5) == 0) {
+                const char *said = wct_grow(text);
+                if (said == NULL)
+                        wct_tell("ok 0");
+                else
+                        wct_tell("error %s", said);
+                return;
+        }
         if (sscanf(text, "launch %d %d", &pid, &filtered) == 2) {
                 wct_session.filtered = filtered != 0;
                 done = wct_seize_launched(pid, why, sizeof why);
@@ -201,9 +210,10 @@ session_open(void)
         if (map == MAP_FAILED)
                 return "the session's control file cannot be mapped";
         struct wci_control *control = map;
-        const uint64_t limits = ((uint64_t)wct_plan.head->targets + WCI_CONTROL_ROOM) * sizeof(struct wci_limit);
-        if ((uint64_t)info.st_size < WCI_CONTROL_WORDS + limits || control->magic != WCI_CONTROL_MAGIC ||
-            control->abi != WCI_ABI_VERSION || control->limits_at > (uint64_t)info.st_size - limits)
+        const uint64_t targets = (uint64_t)wct_plan.head->targets + WCI_CONTROL_ROOM; /* with those that come later */
+        const uint64_t limits = targets * sizeof(struct wci_limit);
+        if ((uint64_t)info.st_size < WCI_CONTROL_WORDS + limits || control->limits_at > (uint64_t)info.st_size - limits ||
+            control->room != WCI_CONTROL_ROOM || control->magic != WCI_CONTROL_MAGIC || control->abi != WCI_ABI_VERSION)
                 return "the session's control file is not one";
         if (control->targets != wct_plan.head->targets || control->manifest != wct_plan.head->manifest)
                 return "the session's control file belongs to another plan";

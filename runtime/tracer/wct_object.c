@@ -2,7 +2,7 @@
  * wct_object.c: the file behind a mapping, read once for all processes.
  *
  * Called by wct_space.c for every object that is new in an address space. What wct_elf.c found in it is kept by the file's
- * identity and time of change.
+ * identity and time of change, and read anew when the plan has grown: modules keep what they had found until they look again.
  *
  * Absent on purpose: what is in it (wct_elf.c).
  */
@@ -58,7 +58,7 @@ object_find(const struct stat *status)
 {
         struct wct_object *at = objects;
         while (at != NULL &&
-               (at->device != status->st_dev || at->inode != status->st_ino || at->size != (uint64_t)status->st_size ||
+               (at->generation != wct_plan.generation || at->device != status->st_dev || at->inode != status->st_ino || at->size != (uint64_t)status->st_size ||
                 at->changed[0] != status->st_mtim.tv_sec || at->changed[1] != status->st_mtim.tv_nsec))
                 at = at->next;
         return at;
@@ -91,6 +91,7 @@ object_new(int fd, const struct stat *status, const char *path)
         object->device = status->st_dev;
         object->inode = status->st_ino;
         object->size = (uint64_t)status->st_size;
+        object->generation = wct_plan.generation;
         object->changed[0] = status->st_mtim.tv_sec;
         object->changed[1] = status->st_mtim.tv_nsec;
         if (bytes != NULL)

@@ -1,11 +1,11 @@
 /*
  * wct_plan.c: the plan: read, checked once, looked up.
  *
- * wct_main.c opens it; the loop looks system calls up by number, wct_space.c functions by name. Rules: after wct_plan_open
- * every offset, count and program of the plan is sound, so that nobody behind it checks again. The file is read, not mapped:
- * it lies in the session's directory, where others can write.
+ * wct_main.c opens it, wct_grow.c adds to it; the loop looks system calls up by number, wct_space.c functions by name. Rules:
+ * after wct_plan_open or wct_plan_grow every offset, count and program of the plan is sound, so that nobody behind it checks
+ * again. A file is read, not mapped: it lies in the session's directory, where others can write.
  *
- * Absent on purpose: where a name is in memory (wct_space.c).
+ * Absent on purpose: where a name is in memory (wct_space.c), how several files become one plan (wct_tables.c).
  */
 #define _GNU_SOURCE
 
@@ -26,7 +26,7 @@ struct wct_plan wct_plan;
 static struct wct_facts *facts;                  /* by symbol */
 static const struct wct_symbol *numbers[NUMBERS]; /* by system call */
 static uint32_t *buckets, *following;            /* by hash of the name: index of a symbol, NOBODY; by symbol: the next */
-static uint32_t bucket_mask;
+static uint32_t bucket_mask, indexed;            /* symbols that can be looked up */
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
@@ -205,8 +205,7 @@ contents_refuse(void)
         const struct wct_plan_head *head = wct_plan.head;
         if (!texts_are_sound() || !is_text(head->library) || !is_text(head->shim))
                 return "its texts do not end";
-        if (wct_session.control != NULL &&
-            (head->manifest != wct_session.control->manifest || head->targets > wct_session.control->targets))
+        if (wct_session.control != NULL && head->manifest != wct_session.control->manifest)
                 return "it belongs to another session";
         for (uint32_t i = 0; i < head->targets; i++) {
                 const struct wct_target *target = &wct_plan.targets[i];
@@ -255,26 +254,41 @@ facts_add(struct wct_facts *all, const struct wct_argument *argument)
         all->keeps |= all->at_entry || all->wide_words != 0;
 }
 
+static bool
+tables_make(void)
+{
+        for (bucket_mask = 15; bucket_mask < 2 * wct_plan.head->symbols; bucket_mask = bucket_mask * 2 + 1)
+                ;
+        facts = calloc(wct_plan.room, sizeof *facts);
+        buckets = malloc((bucket_mask + 1) * sizeof *buckets);
+        following = malloc(wct_plan.room * sizeof *following);
+        if (facts == NULL || buckets == NULL || following == NULL)
+                return false;
+        memset(buckets, 0xff, (bucket_mask + 1) * sizeof *buckets);
+        return true;
+}
+
+/* A call has one symbol: that of a target before one that stands in for a function's. */
+static void
+number_add(const struct wct_symbol *symbol)
+{
+        const struct wct_symbol *other = numbers[symbol->number];
+        wct_plan.has_syscalls = true;
+        if (other == NULL || (other->flags & WCT_FALLBACK) || wct_plan_is_dropped(other->target))
+                numbers[symbol->number] = symbol;
+}
+
 /* Symbols of one name are chained in their order: the last one is put in front first. */
-static const char *
-index_make(void)
+static void
+index_add(void)
 {
         const uint32_t symbols = wct_plan.head->symbols;
-        for (bucket_mask = 15; bucket_mask < 2 * symbols; bucket_mask = bucket_mask * 2 + 1)
-                ;
-        facts = calloc(symbols + 1, sizeof *facts);
-        buckets = malloc((bucket_mask + 1) * sizeof *buckets);
-        following = malloc((symbols + 1) * sizeof *following);
-        if (facts == NULL || buckets == NULL || following == NULL)
-                return "there is no memory for it";
-        memset(buckets, 0xff, (bucket_mask + 1) * sizeof *buckets);
-        for (uint32_t i = symbols; i-- > 0;) {
+        for (uint32_t i = symbols; i-- > indexed;) {
                 const struct wct_symbol *symbol = &wct_plan.symbols[i];
                 for (uint32_t a = 0; a < symbol->arguments; a++)
                         facts_add(&facts[i], &wct_plan.arguments[symbol->first + a]);
                 if (symbol->number >= 0) {
-                        numbers[symbol->number] = symbol;
-                        wct_plan.has_syscalls = true;
+                        number_add(symbol);
                         continue;
                 }
                 uint32_t *bucket = &buckets[name_hash(wct_text(symbol->name))];
@@ -282,45 +296,81 @@ index_make(void)
                 *bucket = i;
                 wct_plan.has_functions = true;
         }
-        return NULL;
+        indexed = symbols;
+}
+
+/* Read a file and check it, as the plan for that long; `added` is what it says, in `bytes`, which are the caller's to free. */
+static const char *
+file_take(const char *path, uint32_t most_targets, struct wct_plan *added, char **bytes)
+{
+        const struct wct_plan before = wct_plan;
+        size_t size = 0;
+        *bytes = file_read(path, &size);
+        if (*bytes == NULL)
+                return "it cannot be read";
+        const struct wct_plan_head *head = (const struct wct_plan_head *)(void *)*bytes;
+        const char *why = head_refuse(head, size);
+        if (why == NULL && head->targets > most_targets)
+                why = "it belongs to another session";
+        if (why != NULL)
+                return why;
+        *added = (struct wct_plan){.head = head,
+                                   .targets = (const void *)(*bytes + head->targets_at),
+                                   .symbols = (const void *)(*bytes + head->symbols_at),
+                                   .arguments = (const void *)(*bytes + head->arguments_at),
+                                   .steps = (const void *)(*bytes + head->steps_at),
+                                   .injects = (const void *)(*bytes + head->injects_at),
+                                   .texts = *bytes + head->texts_at};
+        wct_plan = *added;
+        why = contents_refuse();
+        wct_plan = before;
+        return why;
 }
 
 static void
-plan_forget(char *bytes)
+plan_forget(void)
 {
-        free(bytes);
         free(facts);
         free(buckets);
         free(following);
         facts = NULL;
         buckets = following = NULL;
-        memset(&wct_plan, 0, sizeof wct_plan);
+        indexed = 0;
         memset(numbers, 0, sizeof numbers);
+        wct_tables_forget();
 }
 
 const char *
 wct_plan_open(const char *path)
 {
-        size_t size = 0;
-        char *bytes = file_read(path, &size);
-        if (bytes == NULL)
-                return "it cannot be read";
-        const struct wct_plan_head *head = (const struct wct_plan_head *)(void *)bytes;
-        const char *why = head_refuse(head, size);
-        if (why == NULL) {
-                wct_plan = (struct wct_plan){.head = head,
-                                             .targets = (const void *)(bytes + head->targets_at),
-                                             .symbols = (const void *)(bytes + head->symbols_at),
-                                             .arguments = (const void *)(bytes + head->arguments_at),
-                                             .steps = (const void *)(bytes + head->steps_at),
-                                             .injects = (const void *)(bytes + head->injects_at),
-                                             .texts = bytes + head->texts_at};
-                why = contents_refuse();
-        }
+        struct wct_plan added;
+        char *bytes;
+        plan_forget();
+        const uint32_t most = wct_session.control != NULL ? wct_session.control->targets : UINT16_MAX;
+        const char *why = file_take(path, most, &added, &bytes);
         if (why == NULL)
-                why = index_make();
-        if (why != NULL)
-                plan_forget(bytes);
+                why = wct_tables_open(&added);
+        free(bytes);
+        if (why == NULL && !tables_make())
+                why = "there is no memory for it";
+        if (why == NULL)
+                index_add();
+        else
+                plan_forget();
+        return why;
+}
+
+const char *
+wct_plan_grow(const char *path, uint32_t first_target, uint32_t first_symbol)
+{
+        struct wct_plan added;
+        char *bytes;
+        const char *why = file_take(path, WCI_CONTROL_ROOM, &added, &bytes);
+        if (why == NULL)
+                why = wct_tables_add(&added, first_target, first_symbol);
+        free(bytes);
+        if (why == NULL)
+                index_add();
         return why;
 }
 

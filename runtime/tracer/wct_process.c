@@ -18,32 +18,58 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Which of the plan's system calls there are: those of every image, and those of images without a shim. */
+static bool changed; /* the plan, since plan_has was asked */
+
+/* Which of the plan's system calls there are: those of every image, those of images without a shim, and what no filter has. */
 static void
-plan_has(bool *everywhere, bool *fallback)
+plan_has(bool *everywhere, bool *fallback, bool *added)
 {
-        static bool known, found[2];
-        for (uint32_t i = 0; !known && i < wct_plan.head->symbols; i++)
-                if (wct_plan.symbols[i].number >= 0)
-                        found[(wct_plan.symbols[i].flags & WCT_FALLBACK) != 0] = true;
+        static bool known, found[3];
+        if (!known || changed)
+                memset(found, 0, sizeof found);
+        for (uint32_t i = 0; (!known || changed) && i < wct_plan.head->symbols; i++) {
+                const struct wct_symbol *symbol = &wct_plan.symbols[i];
+                if (symbol->number < 0 || wct_plan_is_dropped(symbol->target))
+                        continue;
+                found[(symbol->flags & WCT_FALLBACK) != 0] = true;
+                found[2] |= i >= wct_plan.first_added;
+        }
         known = true;
+        changed = false;
         *everywhere = found[0];
         *fallback = found[1];
+        *added = found[2];
+}
+
+static void
+judge_one(struct wct_tracee *tracee, void *context)
+{
+        (void)context;
+        if (tracee->process != NULL)
+                wct_process_judge(tracee->process);
+}
+
+void
+wct_processes_judge(void)
+{
+        changed = true;
+        wct_each_tracee(judge_one, NULL);
 }
 
 void
 wct_process_judge(struct wct_process *process)
 {
-        bool everywhere, fallback;
-        plan_has(&everywhere, &fallback);
+        bool everywhere, fallback, added;
+        plan_has(&everywhere, &fallback, &added);
         const bool whole = process->coverage == WCT_EVERYTHING;
         const bool beyond_filter = wct_session.mode == WCT_COVER_BESIDE && whole && fallback; /* made for images with a shim */
         process->watched = process->coverage != WCT_EVENTS_ONLY && (everywhere || (whole && fallback));
-        process->every = process->watched && process->launched && (!process->filtered || beyond_filter);
+        process->every = process->watched && process->launched && (!process->filtered || beyond_filter || added);
 }
 
 /* --- births ------------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,11 @@ wct_words(const struct wct_argument *argument)
 }
 const struct wct_facts *wct_facts(const struct wct_symbol *symbol);
 
+/* wct_tables.c, for wct_plan.c: a file that is sound becomes the plan, or a part of it. NULL, or why not. */
+const char *wct_tables_open(const struct wct_plan *plan);
+const char *wct_tables_add(const struct wct_plan *plan, uint32_t first_target, uint32_t first_symbol);
+void wct_tables_forget(void);
+
 /* --- several pieces of a tracee's memory in one system call (wct_memory.c) ---------------------------------------- */
 
 struct wct_fetch {

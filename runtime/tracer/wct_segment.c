@@ -4,8 +4,9 @@
  * Called by wct_process.c (an image begins, is shared by a fork, ends), wct_tracee.c (a thread ends) and wct_call.c (a
  * thread's first record). What a segment looks like is told in wc_abi.h; the consumer cannot tell who wrote it. Rules: pages
  * are claimed with MADV_POPULATE_WRITE before they are touched, which fails where a write would raise SIGBUS, and within the
- * session's budget. The writer of all rings is this one thread, so that whose a ring is needs no atomics: the owner words are
- * for the reader, and stay as they are when the thread has ended.
+ * session's budget: of the counts, those of the targets that there are. A segment has a place for those of all that can be
+ * added, which costs nothing until then. The writer of all rings is this one thread, so that whose a ring is needs no
+ * atomics: the owner words are for the reader, and stay as they are when the thread has ended.
  *
  * A ring whose last owner ended inside of a call shows that call as unfinished for as long as nobody else takes the ring:
  * it is taken only when no other is left.
@@ -83,10 +84,23 @@ wct_populate(void *start, size_t size)
 
 /* --- a segment comes and goes ------------------------------------------------------------------------------------- */
 
+static uint64_t
+pages(uint64_t size)
+{
+        return (size + WCT_PAGE - 1) & ~(uint64_t)(WCT_PAGE - 1);
+}
+
 uint64_t
 wct_counts_size(void)
 {
-        return (session.targets * sizeof(struct wci_count) + WCT_PAGE - 1) & ~(uint64_t)(WCT_PAGE - 1);
+        return pages(session.targets * sizeof(struct wci_count));
+}
+
+/* The page in front of them, and the counts of so many targets. */
+static uint64_t
+counts_used(uint32_t targets)
+{
+        return WCT_PAGE + pages(targets * sizeof(struct wci_count));
 }
 
 static void
@@ -94,7 +108,7 @@ session_look(void)
 {
         if (session.rings != 0)
                 return;
-        session.targets = wct_session.control->targets;
+        session.targets = wct_session.control->targets + WCI_CONTROL_ROOM;
         session.ring_cells = wct_session.control->ring_cells;
         session.rings = wct_session.control->rings;
 }
@@ -163,7 +177,7 @@ segment_map(pid_t pid, struct geometry *g)
                 return NULL;
         struct wci_segment *map = file_map(fd, g);
         close(fd);
-        if (map != NULL && wct_populate(map, g->first_ring)) {
+        if (map != NULL && wct_populate(map, counts_used(wct_plan.head->targets))) {
                 madvise(map, g->size, MADV_DONTDUMP);
                 return map;
         }
@@ -220,6 +234,26 @@ wct_segment_release(struct wct_segment *segment)
         free(segment);
 }
 
+/* More pages of counts at `start`, a segment's or a ring's. What is there already stays as it is. */
+static bool
+counts_grow(void *start, uint32_t targets)
+{
+        const uint64_t before = counts_used(wct_plan.head->targets), after = counts_used(targets);
+        return after == before || wct_populate((char *)start + before, after - before);
+}
+
+bool
+wct_segments_grow(uint32_t targets)
+{
+        bool grown = true;
+        for (struct wct_segment *at = segments; at != NULL && grown; at = at->next) {
+                grown = counts_grow(at->map, targets);
+                for (uint32_t i = 0; i < at->used && grown; i++)
+                        grown = counts_grow((char *)at->map + at->at.first_ring + i * at->at.stride, targets);
+        }
+        return grown;
+}
+
 /* --- whose a ring is ---------------------------------------------------------------------------------------------- */
 
 static struct wci_ring *
@@ -272,9 +306,8 @@ ring_prepare(struct wci_ring *ring)
 {
         const uint32_t cells = session.ring_cells;
         const uint32_t first = cells < WCI_CHUNK_CELLS ? cells : WCI_CHUNK_CELLS;
-        char *start = (char *)ring;
-        const size_t head = (size_t)((char *)wct_ring_cells(ring) - start);
-        if (!wct_populate(start, head + (size_t)first * WCI_CELL_SIZE))
+        if (!wct_populate(ring, counts_used(wct_plan.head->targets)) ||
+            !wct_populate(wct_ring_cells(ring), (size_t)first * WCI_CELL_SIZE))
                 return false;
         ring->ready = first;
         ring->slack = wct_ring_slack();
@@ -331,7 +364,7 @@ ring_settle(struct wci_ring *ring, const struct wct_tracee *tracee, uint32_t rea
         claim->position = ring->head;
         claim->pid = pid;
         claim->tid = tid;
-        for (uint32_t i = 0; i < session.targets && ring->claims != 0; i++)
+        for (uint32_t i = 0; i < wct_plan.head->targets && ring->claims != 0; i++)
                 wct_ring_count(ring, i)->phase = wct_ring_count(ring, i)->offered = 0;
         ring->depth = 0;
         ring->record_pid = pid;

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #define REACH (1ull << 30)
+#define FAR (16ull << 30)
 #define LOWEST 0x10000ull
 #define MOST_TRIES 16
 
@@ -25,11 +26,11 @@ distance(uint64_t a, uint64_t b)
         return a > b ? a - b : b - a;
 }
 
-/* The heap grows upwards and stacks downwards: their neighbourhood is theirs. */
+/* The heap grows upwards and stacks downwards: their neighbourhood is theirs. What lies far above a heap is not. */
 static bool
 may_stand_between(const struct wct_mapping *below, const struct wct_mapping *above)
 {
-        const bool heap = below != NULL && strcmp(below->path, "[heap]") == 0;
+        const bool heap = below != NULL && strcmp(below->path, "[heap]") == 0 && above->low - below->high < FAR;
         return !heap && above != NULL && strcmp(above->path, "[stack]") != 0;
 }
 

@@ -208,6 +208,16 @@ module_find(struct wct_space *space, const struct wct_mapping *first)
         return NULL;
 }
 
+/* The plan has grown. A file that cannot be read any more has nothing new. */
+static void
+object_again(struct wct_tracee *tracee, struct wct_module *module, const struct wct_mapping *first)
+{
+        uint64_t bias;
+        const struct wct_object *object = wct_object_of(tracee->tid, first, &bias);
+        if (object != NULL && bias == module->bias)
+                module->object = object;
+}
+
 static void
 module_add(struct wct_tracee *tracee, const struct wct_mapping *first, uint64_t high, uint64_t headers)
 {
@@ -216,6 +226,8 @@ module_add(struct wct_tracee *tracee, const struct wct_mapping *first, uint64_t 
         if (module != NULL) {
                 module->high = high;
                 module->seen = true;
+                if (module->object != NULL && module->object->generation != wct_plan.generation)
+                        object_again(tracee, module, first);
                 return;
         }
         struct wct_module *all = realloc(space->modules, (space->module_count + 1) * sizeof *all);
@@ -307,7 +319,7 @@ wct_space_exec(struct wct_tracee *tracee)
                 return;
         const struct user_regs_struct *regs = wct_regs(tracee);
         if (regs != NULL)
-                wct_break_plant(tracee, regs->rip, WCT_ROLE_START, NULL, 0);
+                tracee->process->space->starting = wct_break_plant(tracee, regs->rip, WCT_ROLE_START, NULL, 0) != NULL;
 }
 
 void

@@ -99,7 +99,9 @@ struct wct_space {
         uint64_t syscall_at; /* an instruction `syscall` somewhere */
         int64_t errno_from;  /* &errno - fs base: the same for all threads */
         bool errno_known, errno_asked;
+        bool starting;       /* the first stop of its image is awaited: then all of the plan is planted */
         bool started;        /* its first instruction has been reached */
+        uint32_t changed;    /* by which change of the plan (wct_grow.c) */
         bool relocated;      /* so have its first libraries: what comes later is not yet, when it is told */
         bool moves_stacks;   /* its program does */
         bool no_pools;       /* the tracee may not map memory */
@@ -138,6 +140,8 @@ void wct_resolving_free(struct wct_resolving *one);
 
 /* wct_want.c */
 void wct_space_look(struct wct_tracee *tracee, bool relocated); /* objects have come or gone */
+void wct_space_grow(struct wct_tracee *tracee, const struct wct_symbol *first); /* the plan has got functions: from `first` on */
+void wct_space_thin(struct wct_tracee *tracee); /* targets have been dropped, or are wanted again */
 /* A resolver has returned the function's address. */
 void wct_space_resolved(struct wct_tracee *tracee, const struct wct_break *resolver, uint64_t function);
 

@@ -94,6 +94,18 @@ plant_found(struct wct_tracee *tracee, const struct wct_module *module, const st
 }
 
 static void
+plant_from(struct wct_tracee *tracee, const struct wct_module *module, bool relocated, const struct wct_symbol *first)
+{
+        const struct wct_object *object = module->object;
+        for (uint32_t i = 0; object != NULL && i < object->count; i++) {
+                const struct wct_found *found = &object->found[i];
+                if (found->symbol >= first && !wct_plan_is_dropped(found->symbol->target) &&
+                    is_wanted(tracee->process, module, found))
+                        plant_found(tracee, module, found, relocated && !object->is_static);
+        }
+}
+
+static void
 plant_module(struct wct_tracee *tracee, const struct wct_module *module, bool relocated)
 {
         const struct wct_object *object = module->object;
@@ -101,10 +113,7 @@ plant_module(struct wct_tracee *tracee, const struct wct_module *module, bool re
                 return;
         if (object->debug_state != 0)
                 wct_break_plant(tracee, module->bias + object->debug_state, WCT_ROLE_OBJECTS, NULL, 0);
-        for (uint32_t i = 0; i < object->count; i++) {
-                if (is_wanted(tracee->process, module, &object->found[i]))
-                        plant_found(tracee, module, &object->found[i], relocated && !object->is_static);
-        }
+        plant_from(tracee, module, relocated, wct_plan.symbols);
 }
 
 void
@@ -120,5 +129,49 @@ wct_space_look(struct wct_tracee *tracee, bool relocated)
                 const struct wct_module module = space->modules[i]; /* what is planted may make us look again */
                 plant_module(tracee, &module, relocated);
                 space->relocated |= relocated;
+        }
+}
+
+/* --- a plan that changes while programs run ---------------------------------------------------------------------------- */
+
+void
+wct_space_grow(struct wct_tracee *tracee, const struct wct_symbol *first)
+{
+        struct wct_space *space = wct_space_of(tracee);
+        if (space == NULL || space->starting)
+                return;
+        space->started = true;
+        if (!wct_space_read(tracee))
+                return;
+        for (uint32_t i = 0; i < space->module_count; i++) {
+                const struct wct_module module = space->modules[i];
+                if (module.planted)
+                        plant_from(tracee, &module, true, first);
+        }
+        wct_space_look(tracee, true);
+}
+
+static bool
+is_wanted_still(const struct wct_break *one)
+{
+        for (const struct wct_wanted *w = one->wanted; w != NULL; w = w->next) {
+                if (!wct_plan_is_dropped(w->symbol->target))
+                        return true;
+        }
+        return false;
+}
+
+void
+wct_space_thin(struct wct_tracee *tracee)
+{
+        struct wct_space *space = tracee->process->space;
+        for (uint32_t i = 0; space != NULL && i < WCT_BREAK_BUCKETS; i++) {
+                for (struct wct_break *at = space->buckets[i]; at != NULL; at = at->next) {
+                        if (!(at->roles & (WCT_ROLE_ENTRY | WCT_ROLE_RESOLVER)) || is_wanted_still(at))
+                                continue;
+                        at->roles &= (uint8_t)~(WCT_ROLE_ENTRY | WCT_ROLE_RESOLVER);
+                        if (at->roles == 0)
+                                wct_break_lift(at, tracee->tid);
+                }
         }
 }

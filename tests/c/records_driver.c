@@ -396,6 +396,19 @@ processor_ns(void)
         return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
+static size_t
+plan_read(unsigned char *into, size_t room)
+{
+        char path[4096];
+        snprintf(path, sizeof path, "%s/plan", wct_session.path);
+        const int fd = open(path, O_RDONLY);
+        const ssize_t size = read(fd, into, room);
+        close(fd);
+        if (size <= 0 || (size_t)size == room)
+                die("a plan that large");
+        return (size_t)size;
+}
+
 /* Plans with a few bytes changed: refused, or good enough for calls with any registers. */
 static void
 fuzz(long many)
@@ -403,13 +416,10 @@ fuzz(long many)
         static unsigned char bytes[1 << 16], changed_bytes[1 << 16];
         char path[64], *end = page_end();
         const uint64_t words[] = {0, 1, 16, WORD(bytes), WORD(end), WORD(end - 3), UINT64_MAX, INT64_MAX, 1ull << 63, 4096};
-        const size_t size = wct_plan.head->size;
         const int file = memfd_create("plan", 0);
         long good = 0;
+        const size_t size = plan_read(bytes, sizeof bytes);
         snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-        if (size > sizeof bytes)
-                die("a plan that large");
-        memcpy(bytes, wct_plan.head, size);
         for (long i = 0; i < many; i++) {
                 memcpy(changed_bytes, bytes, size);
                 for (int changes = 1 + rand() % 3; changes > 0; changes--)
