@@ -73,7 +73,8 @@ class Native:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             header = fields.SEGMENT.unpack(os.pread(file, fields.SEGMENT.size, 0))
-            g = Geometry.check(header, os.fstat(file).st_size, manifest, targets)
+            possible = range(targets, targets + fields.CONTROL_ROOM + 1)
+            g = Geometry.check(header, os.fstat(file).st_size, manifest, possible)
         finally:
             os.close(file)
         asks = g.ring_stride >= g.cells_offset + g.ring_cells * fields.CELL_SIZE + LEVELS_SIZE

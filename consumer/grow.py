@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from wc_intercept.generator.errors import UserError
 from wc_intercept.generator.manifest import Growth, encode
 
-from .desk import Answer, Desk, Question, answer
 from .belonging import processes
 from .control import Control
+from .desk import Answer, Desk, Question, answer
 from .planning import Found, Planning
 from .refusal import Refusal
 from .tracer import Tracer

@@ -2,10 +2,10 @@
 
 Started by run.py and api.py once the session exists. The line is one end of a SOCK_SEQPACKET pair, a text message a
 packet: ``launch PID FILTERED``, ``attach PID``, ``handlers``, ``detach``, and what grow.py says, to the tracer; ``ok
-PID``, ``error TEXT``, ``warn TEXT``, ``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the program's and
-is in no session of its terminal; it outlives wc-run when it must (programs that it traces could not go on without
-it); that it died is noticed by the line's end, and told. While the program starts nobody else reads the line, so that
-the program's own process asks to be traced and hears the answer itself.
+PID``, ``error TEXT``, ``warn TEXT``, ``exit PID STATUS`` and ``end`` from it. Rules: the tracer holds no file of the
+program's and is in no session of its terminal; it outlives wc-run when it must (programs that it traces could not go on
+without it); that it died is noticed by the line's end, and told. While the program starts nobody else reads the line,
+so that the program's own process asks to be traced and hears the answer itself.
 
 Absent on purpose: what the tracer does (runtime/tracer/), and the plan's layout but for the system calls' numbers.
 """
