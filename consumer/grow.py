@@ -15,13 +15,14 @@ import os
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING
 
+import msgspec
 from wc_intercept.generator.errors import UserError
 from wc_intercept.generator.manifest import Growth, encode
 
 from .belonging import processes
 from .control import Control
 from .desk import Answer, Desk, Question, answer
-from .planning import Found, Planning
+from .planning import Found, Planning, Source
 from .refusal import Refusal
 from .tracer import Tracer
 
@@ -41,6 +42,16 @@ STOPS_AT_ALL = (
     "no filter for them can be added while it runs"
 )
 Steps = Generator[None, None, Answer]
+
+
+class Wish(msgspec.Struct):
+    """What a config that was read again asks for: *names* of its targets are added, then *gone* are dropped."""
+
+    source: Source
+    names: list[str]
+    gone: list[str]
+    outcome: Answer | None = None
+    """Once it is answered."""
 
 
 class Growing:
@@ -66,24 +77,47 @@ class Growing:
         self._dropped: set[int] = set()
         self._steps: Steps | None = None
         self._asker: socket | None = None
+        self._wishes: list[Wish] = []
+        self._wish: Wish | None = None
         self._planning: Planning | None = None
         self._said: tuple[str, str] | None = None
         self._waits = False
 
     def poll(self) -> None:
         """Take the next step of what is asked, if anything is."""
+        self._steps = self._steps or self._next()
         if self._steps is None:
-            taken = self._desk.take()
-            if taken is None:
-                return
-            question, self._asker = taken
-            self._steps = self._answered(question)
+            return
         try:
             next(self._steps)
         except StopIteration as end:
             if self._asker is not None:
                 answer(self._asker, end.value)
-            self._steps = self._asker = None
+            if self._wish is not None:
+                self._wish.outcome = end.value
+            self._steps = self._asker = self._wish = None
+
+    def wish(self, source: Source, names: list[str], gone: list[str]) -> Wish:
+        """Ask for targets of a config as wc-ctl asks for names; the wish that is returned will have its outcome."""
+        wish = Wish(source, names, gone)
+        self._wishes.append(wish)
+        return wish
+
+    @property
+    def base(self) -> int:
+        """How many targets the session began with."""
+        return self._session.targets
+
+    @property
+    def dropped(self) -> set[str]:
+        """Names of the targets that nobody intercepts now."""
+        return {self._drain.manifest.targets[number].name for number in self._dropped}
+
+    def added(self, names: Iterable[str]) -> list[str]:
+        """Return those of *names* that came while the programs ran and are intercepted."""
+        targets = self._drain.manifest.targets[self.base :]
+        there = {target.name for target in targets} - self.dropped
+        return [name for name in names if name in there]
 
     def hears(self, word: str, rest: str) -> bool:
         """Whether a message of the tracer is the answer that is awaited here."""
@@ -109,6 +143,27 @@ class Growing:
 
     # Steps: they yield while something is awaited.
 
+    def _next(self) -> Steps | None:
+        if self._wishes:
+            self._wish = self._wishes.pop(0)
+            return self._granted(self._wish)
+        taken = self._desk.take()
+        if taken is None:
+            return None
+        question, self._asker = taken
+        return self._answered(question)
+
+    def _granted(self, wish: Wish) -> Steps:
+        given = Answer()
+        try:
+            if wish.names:
+                given = yield from self._add(wish.names, wish.source)
+            if wish.gone:
+                yield from self._drop(wish.gone)
+        except UserError as error:
+            return Answer(error=(error.what, error.at, error.why, error.try_))
+        return given
+
     def _answered(self, question: Question) -> Steps:
         try:
             if question.what == "add":
@@ -119,11 +174,11 @@ class Growing:
             return Answer(error=(error.what, error.at, error.why, error.try_))
         return Answer(error=(f"there is no '{question.what}'", "", "", "add or drop"))
 
-    def _add(self, names: list[str]) -> Steps:
+    def _add(self, names: list[str], source: Source | None = None) -> Steps:
         pid, engine, program, follow = self._main()
         if not names:
             raise UserError("add needs targets", try_="wc-ctl SESSION add sys:openat")
-        found = yield from self._planned(names, engine, program)
+        found = yield from self._planned(names, engine, program, source)
         there = self._numbers_of(found.there)
         meant = [self._drain.manifest.targets[number].name for number in there]
         new = found.growth
@@ -140,11 +195,13 @@ class Growing:
             yield from self._append(new, found)
         return Answer([*meant, *(target.name for target in new.targets if new)] if new else meant, self._notes(new))
 
-    def _planned(self, names: list[str], engine: Engine, program: str) -> Generator[None, None, Found]:
+    def _planned(
+        self, names: list[str], engine: Engine, program: str, source: Source | None
+    ) -> Generator[None, None, Found]:
         session = self._session
         shim = os.path.basename(session.shim_link) if session.has_shim else ""
         self._planning = Planning(engine, program, self._drain.manifest, session.head.hash, shim)
-        self._planning.start(names, os.path.join(session.path, f"plan-{len(self._plans) + 1}"))
+        self._planning.start(names, os.path.join(session.path, f"plan-{len(self._plans) + 1}"), source)
         while (found := self._planning.poll()) is None:
             yield
         self._planning = None

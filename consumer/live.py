@@ -153,8 +153,8 @@ class _Run:
         """The tracer died, and the program with it (or, attached to, went on alone)."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
-        self.requests = Requests(given, session, log, life, drain.manifest, tracer)
         self.growing = Growing(session, drain, tracer, self._running, self._grow)
+        self.requests = Requests(given, session, log, life, drain.manifest, tracer, self.growing)
         self.failed = False
         self.sink: Sink = Nowhere()
         try:

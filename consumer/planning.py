@@ -39,6 +39,13 @@ class Found(msgspec.Struct, frozen=True):
     errors: list[tuple[str, str, str, str]] = []
 
 
+class Source(msgspec.Struct, frozen=True):
+    """A config whose targets are meant, and what --inject adds to it."""
+
+    config: str
+    injects: tuple[str, ...] = ()
+
+
 class Planning:
     """One plan being made. *engine*: how plain names are meant; *program*: the ELF file that runs, "" for any."""
 
@@ -47,13 +54,16 @@ class Planning:
         self._manifest, self._hash, self._shim = manifest, hash_, shim
         self._child, self._pipe, self._heard = 0, -1, b""
 
-    def start(self, names: Sequence[str], file: str) -> None:
-        """Begin; the tracer's plan is to become *file*."""
+    def start(self, names: Sequence[str], file: str, source: Source | None = None) -> None:
+        """Begin; the tracer's plan is to become *file*.
+
+        *names*: as --trace takes them, or of targets of *source*.
+        """
         hear, tell = os.pipe()
         self._child = os.fork()
         if self._child == 0:
             try:
-                os.write(tell, msgspec.json.encode(self._found(names, file)))
+                os.write(tell, msgspec.json.encode(self._found(names, file, source)))
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -89,19 +99,21 @@ class Planning:
         os.close(self._pipe)
         self._child = 0
 
-    def _found(self, names: Sequence[str], file: str) -> Found:
+    def _found(self, names: Sequence[str], file: str, source: Source | None) -> Found:
         """In the child."""
         from wc_intercept.generator.growth import growth_of, keys_of, without
 
         try:
-            planned = self._planned(names)
+            planned = self._planned(names) if source is None else self._read(source)
         except UserError as error:
             return Found(errors=[_fields(error)])
-        if planned.unknown:
+        if planned.unknown and source is None:
             return Found(errors=[_fields(error) for error in planned.unknown])
+        targets = planned.plan.targets
         known = keys_of(self._manifest.targets)
-        there: list[tuple[str, str]] = [(t.name, t.kind) for t in planned.plan.targets if (t.name, t.kind) in known]
-        new = without(planned.plan, known)
+        others = {(t.name, t.kind) for t in targets if source is not None and t.name not in names}
+        there: list[tuple[str, str]] = [(t.name, t.kind) for t in targets if (t.name, t.kind) in known - others]
+        new = without(planned.plan, known | others)
         if not new.targets:
             return Found(there)
         grown = growth_of(self._manifest, new, self._hash, self._shim)
@@ -120,6 +132,17 @@ class Planning:
         for error in () if planned.unknown else build.nothing_left(config, planned.plan):
             raise error
         return planned
+
+    def _read(self, source: Source) -> Planned:
+        """All that the config names; what it is of this is known by who asks, who has read it before."""
+        from wc_intercept.generator import build, config
+        from wc_intercept.generator.program import Program
+
+        from .injected import with_injects
+
+        program = Program.read(Path(self._program)) if self._program else None
+        new = with_injects(config.load(source.config), source.injects, self._engine)
+        return build.plan(new, program=program, scene=build.scene_of("ptrace", program))
 
 
 def _fields(error: UserError) -> tuple[str, str, str, str]:

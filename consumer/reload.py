@@ -5,7 +5,8 @@ that is to be loaded anew (0.2 s, in which the drain goes on), ``poll`` takes it
 every process at once (swap.py); then the control page: targets that the config names now are switched on, with their
 frequency and on_full, before those that it names no more are switched off, so that there is no moment without any.
 Rules: a config with an error, or a library that cannot be loaded, changes nothing; what a running session cannot
-change (targets that it began without, handlers where no wrapper looks for any) is named, and the rest is changed.
+change (handlers where no wrapper looks for any, what stands in code) is named, and the rest is changed. Targets that
+the session lacks come by the tracer (grow.py) before those that go are switched off.
 
 Absent on purpose: control words (control.py), and what a config means (the generator).
 """
@@ -13,17 +14,18 @@ Absent on purpose: control words (control.py), and what a config means (the gene
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from wc_intercept.generator.errors import UserError
-from wc_intercept.generator.manifest import Manifest
+from wc_intercept.generator.manifest import Manifest, Target
 
 from . import swap
 from .control import Control
 from .engine import Engine
+from .planning import Source
 from .session import HANDLERS_LINK
 from .table import Pair
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from wc_intercept.generator.config import Config
     from wc_intercept.generator.model import TargetPlan
 
+    from .grow import Growing, Wish
     from .tracer import Tracer
 
 
@@ -69,14 +72,18 @@ class Reload:
         engine: Engine,
         session: str,
         manifest: Manifest,
-        tracer: Tracer | None = None,
-        injects: Sequence[str] = (),
+        tracer: Tracer | None,
+        injects: Sequence[str],
+        growing: Growing,
     ) -> None:
         """*program*: the ELF file that runs, "" for any. *session*: the directory whose control page is changed.
 
-        *injects*: what --inject adds to the config.
+        *injects*: what --inject adds to the config. *growing*: who gets the session the targets that it lacks.
         """
-        self._injects = injects
+        self._injects, self._growing = injects, growing
+        self._wish: Wish | None = None
+        self._targets: dict[str, Wanted] = {}
+        """What the config that was read last names."""
         self._config, self._program, self._engine = config, program, engine
         self._session, self._manifest, self._tracer = session, manifest, tracer
         self._child, self._pipe, self._heard = 0, -1, b""
@@ -98,7 +105,7 @@ class Reload:
     @property
     def busy(self) -> bool:
         """Whether a change is under way."""
-        return bool(self._child) or self._answer is not None
+        return bool(self._child) or self._answer is not None or self._wish is not None
 
     def start(self, anew: bool = False) -> None:
         """Begin to read the config; once more after that if it is being read already. *anew*: its library, too."""
@@ -125,6 +132,8 @@ class Reload:
             yield from self._take(self._answered())
         if self._answer is not None:
             yield from self._follow_swap()
+        if self._wish is not None and self._wish.outcome is not None:
+            yield from self._finish(self._wish)
 
     def again(self) -> bool:
         """Begin what was asked for while something was under way; return whether anything was."""
@@ -276,7 +285,7 @@ class Reload:
         if self._manifest.handlers:
             fixed = set()  # every wrapper looks for handlers
         pairs, without = {}, []
-        for number, target in enumerate(self._manifest.targets):
+        for number, target in enumerate(self._manifest.targets[: self._growing.base]):
             pair = wanted.get(target.name, ("", "")) if not target.internal else ("", "")
             if number in fixed and pair != ("", ""):
                 without.append(target.name)
@@ -292,27 +301,64 @@ class Reload:
         self._copies = [path for path in self._copies if path == keep]
 
     def _change(self, targets: Sequence[Wanted]) -> Iterator[UserError]:
-        self.changed = True
-        known = {target.name: target for target in self._manifest.targets if not target.internal}
-        wanted = {target.name: target for target in targets}
-        control = Control(self._session, self._manifest)
-        missing = sorted(name for name in wanted if name not in known)
-        for name, target in wanted.items():
-            if name in known:
-                try:
-                    control.set(name, on=True, frequency=target.frequency, drop=target.drop,
-                                max_per_second=target.max_per_second, min_duration=target.min_duration)  # fmt: skip
-                except UserError as error:  # its records have no duration in this session
-                    yield error
-        gone = [name for name in known if name not in wanted]
-        if gone:
-            control.disable(*gone)
+        """Switch on what the session has, and ask for what it lacks."""
+        known = self._known()
+        self._targets = {target.name: target for target in targets}
+        yield from self._switch_on([name for name in self._targets if name in known])
+        yield from self._compiled_in(known)
+        missing = sorted(name for name in self._targets if name not in known)
+        gone = self._growing.added(name for name in known if name not in self._targets)
+        if missing or gone:
+            self._wish = self._growing.wish(Source(self._config, tuple(self._injects)), missing, gone)
+            return
+        self._switch_off()
+
+    def _finish(self, wish: Wish) -> Iterator[UserError]:
+        """What the session lacked is there, or cannot be: now what the config names no more goes off."""
+        self._wish = None
+        known = self._known()
+        yield from self._switch_on([name for name in wish.names if name in known])
+        self._switch_off()
+        missing = [name for name in wish.names if name not in known]
+        error = wish.outcome.error if wish.outcome is not None else None
         if missing:
-            why = "the program began without them: a running session has the targets that it began with"
+            said = f"{error[0]}: {error[2]}" if error and error[2] else error[0] if error else ""
+            why = said or "the tracer, who serves what comes while a program runs, finds none"
             yield UserError(f"not intercepted: {', '.join(missing)}", self._config, why, "start the program again")
+        without = [name for name in wish.names if name in known and self._pair(name) != ("", "")]
+        if without:
+            why = "targets that come while the program runs have none"
+            said = f"the handlers of {', '.join(without)} do not run"
+            yield UserError(said, self._config, why, "start the program again")
+
+    def _pair(self, name: str) -> Pair:
+        return self._targets[name].back_enter, self._targets[name].back_exit
+
+    def _known(self) -> dict[str, Target]:
+        """What can be switched on, by name."""
+        dropped = self._growing.dropped
+        return {t.name: t for t in self._manifest.targets if not t.internal and t.name not in dropped}
+
+    def _switch_on(self, names: Sequence[str]) -> Iterator[UserError]:
+        control = Control(self._session, self._manifest)
+        for name in names:
+            target = self._targets[name]
+            try:
+                control.set(name, on=True, frequency=target.frequency, drop=target.drop,
+                            max_per_second=target.max_per_second, min_duration=target.min_duration)  # fmt: skip
+            except UserError as error:  # its records have no duration in this session
+                yield error
+
+    def _switch_off(self) -> None:
+        gone = [name for name in self._known() if name not in self._targets]
+        if gone:
+            Control(self._session, self._manifest).disable(*gone)
+        self.changed = True
+
+    def _compiled_in(self, known: Mapping[str, Target]) -> Iterator[UserError]:
         for key, what in (("inject", "what is injected"), ("when", "a condition")):
-            both = (name for name in sorted(wanted) if name in known)
-            other = [name for name in both if getattr(wanted[name], key) != getattr(known[name], key)]
+            both = (name for name in sorted(self._targets) if name in known)
+            other = [name for name in both if getattr(self._targets[name], key) != getattr(known[name], key)]
             if other:
                 why = f"{what} stands in the code that the program began with"
                 said = f"another {key} of {', '.join(other)} is not in force"

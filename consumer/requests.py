@@ -26,6 +26,7 @@ from .session import SessionDirectory
 
 if TYPE_CHECKING:
     from .attached import Attached
+    from .grow import Growing
     from .life import Life
     from .tracer import Tracer
 
@@ -43,10 +44,12 @@ class Requests:
         life: Life | Attached,
         manifest: Manifest,
         tracer: Tracer | None,
+        growing: Growing,
     ) -> None:
         self._given, self._session, self._log, self._life = given, session, log, life
         self._manifest, self._tracer = manifest, tracer
         self._reload: Reload | None = None
+        self._growing = growing
         self._begun = 0
         self._problems: list[UserError] = []
 
@@ -105,6 +108,6 @@ class Requests:
         if self._given.program:
             program = os.fsdecode(resolve(self._given.program[0], dict(os.environb)).image)
         alone = not os.path.lexists(self._session.shim_link)
-        engine: Engine = "ptrace" if alone else "auto" if self._tracer else "preload"
+        engine: Engine = "ptrace" if alone else self._given.engine
         return Reload(self._given.config or "", program, engine, self._session.path, self._manifest, self._tracer,
-                      self._given.inject)  # fmt: skip
+                      self._given.inject, self._growing)  # fmt: skip

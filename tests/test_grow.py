@@ -94,6 +94,29 @@ def test_a_system_call_that_no_filter_has_stops_in_a_program_that_has_one(loop: 
     assert {"getppid": EVERYBODY * ROUND, "write": 3 * 3} == counted(lines)
 
 
+@pytest.mark.parametrize("engine", ["auto", "ptrace"])
+def test_a_config_that_is_read_again_brings_what_the_session_lacks(loop: Path, tmp_path: Path, engine: str) -> None:
+    """getppid and write come before rand goes; then they go, and rand is back; then getppid comes once more."""
+    path = tmp_path / "config.json"
+    rand = '{"funcs": [{"func_name": "rand"}]}'
+    path.write_text(rand)
+    with running(loop, tmp_path, "-c", str(path), "--engine", engine) as one:
+        one.round()
+        path.write_text('{"funcs": [{"func_name": "getppid", "frequency": 5}], "syscalls": [{"syscall_id": "write"}]}')
+        assert "" == ctl(one.session, "reload")
+        one.round()
+        path.write_text(rand)
+        assert "" == ctl(one.session, "reload")
+        assert engine == "ptrace" or tracer_of(one) == 0
+        one.round()
+        path.write_text('{"funcs": [{"func_name": "getppid"}]}')
+        assert "" == ctl(one.session, "reload")
+        one.round()
+        lines = one.end()
+    calls = EVERYBODY * ROUND
+    assert {"rand": 2 * calls, "getppid": calls // 5 + calls, "write": 3} == counted(lines)
+
+
 def test_two_targets_one_after_the_other(loop: Path, tmp_path: Path) -> None:
     """The tracer that came for the first takes the second, and goes with the last."""
     with running(loop, tmp_path, "--trace", "rand", "--strict") as one:
