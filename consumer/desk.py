@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import suppress
 
 import msgspec
@@ -20,6 +21,8 @@ NAME = "ask"
 MOST_BYTES = 1 << 17
 MOST_WAITING = 64
 PATIENCE_S = 60.0
+STARTS_S = 2.0
+"""Within so many seconds of its session's making, a wc-run listens."""
 ENDED = "the session has no wc-run that could"
 
 
@@ -83,8 +86,7 @@ def ask(path: str, question: Question) -> Answer:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
         line.settimeout(PATIENCE_S)
         try:
-            with _Reached(path) as name:
-                line.connect(name)
+            _connect(line, path)
             line.send(msgspec.json.encode(question))
             said = msgspec.json.decode(line.recv(MOST_BYTES) or b"null", type=Answer | None)
         except (OSError, msgspec.MsgspecError) as error:
@@ -95,6 +97,19 @@ def ask(path: str, question: Question) -> Answer:
     if said.error is not None:
         raise UserError(*said.error)
     return said
+
+
+def _connect(line: socket.socket, path: str) -> None:
+    """Connect, as soon as a wc-run that has just begun listens. Raises OSError."""
+    end = time.monotonic() + STARTS_S
+    while True:
+        try:
+            with _Reached(path) as name:
+                return line.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 class _Reached:

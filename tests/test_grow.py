@@ -231,9 +231,7 @@ class Recorded(Running):
 
 
 def told(action: str, one: Running, *names: str) -> str:
-    """What wc-ctl says of it; a wc-run that has just begun may not answer yet."""
-    folder = Path(find(one.session))
-    wait_for(lambda: (folder / "ask").exists())
+    """What wc-ctl says of it."""
     done = subprocess.run([BIN / "wc-ctl", one.session, action, *names], capture_output=True, text=True, timeout=DEADLINE)
     assert 0 == done.returncode, done.stderr
     return done.stderr
