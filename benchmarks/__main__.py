@@ -2,7 +2,7 @@
 
 python -m benchmarks [--quick] [NAME ...]
 
-names: cost workload generate start throughput render memory traced control when decide
+names: cost workload generate start throughput render memory traced control when grow decide
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from .bench import Figure, Workshop, write_json
 
 NAMES = (
-    "cost", "throughput", "workload", "traced", "control", "when", "generate", "start", "render", "memory", "decide"
+    "cost", "throughput", "workload", "traced", "control", "when", "grow", "generate", "start", "render", "memory",
+    "decide",
 )  # fmt: skip
 
 
