@@ -11,7 +11,7 @@ import pytest
 from wc_intercept import runtime
 
 SHIM = Path(runtime.__file__).parent / "shim"
-SOURCES = [str(SHIM / name) for name in ("wci_ring.c", "wci_claim.c", "wci_segment.c", "wci_capture.c", "wci_text.c")]
+SOURCES = [str(SHIM / name) for name in ("wci_ring.c", "wci_claim.c", "wci_segment.c", "wci_capture.c", "wci_text.c", "wci_limit.c")]
 FLAGS = [
     "-std=gnu11", "-D_GNU_SOURCE", "-pthread", f"-I{SHIM}", f"-I{SHIM.parent / 'include'}", "-fno-builtin",
     "-fno-strict-aliasing", "-g", "-O2",

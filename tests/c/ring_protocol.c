@@ -20,6 +20,7 @@
 
 const uint32_t wci_targets = 1;
 const uint32_t wci_samples = 0;
+const uint32_t wci_has_questions = 0;
 const uint64_t wci_manifest_hash = 1;
 const uint64_t wci_no_words[1] = {0};
 __thread struct wci_tls wci_tls __attribute__((tls_model("initial-exec")));
@@ -60,6 +61,11 @@ wci_handler_left(uintptr_t frame)
 
 void
 wci_handler_forget(void)
+{
+}
+
+void
+wci_control_behind(void)
 {
 }
 
