@@ -168,6 +168,13 @@ def test_a_call_ends_with_the_handlers_that_it_began_with(
     assert [1, 1, 0] == [line["ret"] for line in lines if line.get("func") == "read" and "event" not in line]
 
 
+def _let_all_call(run: subprocess.Popen[str]) -> None:
+    assert run.stdin is not None and run.stdout is not None
+    run.stdin.write(".")
+    run.stdin.flush()
+    assert "on\n" == run.stdout.readline()
+
+
 @ENGINES
 def test_swaps_under_load_lose_nothing(compile_c: Compile, library: Library, engine: str, soak: bool) -> None:
     swaps = (1000 if engine == "preload" else 200) if soak else (30 if engine == "preload" else 6)
@@ -177,11 +184,12 @@ def test_swaps_under_load_lose_nothing(compile_c: Compile, library: Library, eng
     command = [BIN / "wc-run", "-c", library.config, "--engine", engine, "--format", "jsonl", "-o", out, program, "8"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdin is not None and run.stdout is not None
-        assert "ready\n" == run.stdout.readline()
+        _let_all_call(run)
         session = find(str(run.pid))
         for number in range(swaps):
             library.version(2001 + number % 2)
             assert ask.reload(session, run.pid, anew=True).changed
+            _let_all_call(run)
         run.stdin.close()
         calls = int(run.stdout.readline())
         assert 0 == run.wait(DEADLINE)

@@ -211,4 +211,5 @@ def test_functions_of_go(go_program: Path, run: Callable[..., Ran]) -> None:
     ran = run(own("main.work", "main.deep"), go_program)
     assert (0, GO_PRINTED) == (ran.status, ran.stdout), ran.stderr
     found = Counter(call["func"] for call in ran.calls)
-    assert (400, True) == (found["main.work"], found["main.deep"] in range(201, 201 + 8))
+    # One that gave way to another when its stack had grown begins once more: docs/limits.md.
+    assert (True, True) == (found["main.work"] in range(400, 408), found["main.deep"] in range(201, 201 + 8))
