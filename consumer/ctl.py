@@ -31,7 +31,7 @@ from wc_intercept.generator.errors import UserError, UserWarning_, text
 from . import room
 from .ask import reload
 from .control import Control, State
-from .session import find, list_sessions
+from .session import comm, find, list_sessions
 
 if TYPE_CHECKING:
     from .within import Within
@@ -184,7 +184,7 @@ def _print_sessions(as_json: bool) -> None:
         _emit(sessions)
         return
     for one in sessions:
-        programs = ", ".join(f"{pid} ({_name(pid)})" for pid in one.programs[:5])
+        programs = ", ".join(f"{pid} ({comm(pid) or 'gone'})" for pid in one.programs[:5])
         more = f" and {len(one.programs) - 5} more" if len(one.programs) > 5 else ""
         dead = "" if one.alive else ", its wc-run is dead: wc-report reads what it left"
         print(f"{one.pid}: {programs or 'no program yet'}{more}; {one.on} of {one.targets} targets on{dead}")
@@ -233,14 +233,6 @@ def _report(control: Control, changed: list[str], as_json: bool) -> None:
 
 def _emit(value: object) -> None:
     print(msgspec.json.encode(value).decode())
-
-
-def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return "gone"
 
 
 def main() -> int:

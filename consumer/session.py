@@ -30,6 +30,7 @@ from .settings import read as read_settings
 from .shim import ManifestHead, pack_manifest, parse_manifest
 
 KEEP_SECONDS = 3600.0
+COMM_BYTES = 15
 PREFIX = "wc-"
 SHIM_LINK = "shim.so"
 PLAN_LINK = "plan"
@@ -253,10 +254,8 @@ def find(name: str) -> str:
     if os.path.exists(os.path.join(name, "control")):
         return name
     sessions = [path for root in room.roots() for path in list_sessions(root)]
-    found = [path for path in sessions if str(_pid_of(path)) == name]
-    found = found or [path for path in sessions if any(pid == name for pid, _ in programs(path))]
-    found = found or [path for path in sessions if any(program == name for _, program in programs(path))]
-    found = [path for path in found if _is_alive(_pid_of(path))] or found
+    living = [path for path in sessions if _is_alive(_pid_of(path))]
+    found = _named(name, living) or _named(name, sessions)
     found = [*{_pid_of(path): path for path in sorted(found, key=_beaten)}.values()]  # of one pid: the last that had it
     if len(found) == 1:
         return found[0]
@@ -281,6 +280,27 @@ def programs(path: str) -> list[tuple[str, str]]:
     except OSError:
         pass  # it is being removed
     return found
+
+
+def _named(name: str, sessions: list[str]) -> list[str]:
+    """Return those of the pid *name*, else those with such a program, else those that run a program of this name."""
+    found = [path for path in sessions if str(_pid_of(path)) == name]
+    found = found or [path for path in sessions if any(pid == name for pid, _ in programs(path))]
+    return found or [path for path in sessions if any(_is_called(name, *program) for program in programs(path))]
+
+
+def _is_called(name: str, pid: str, program: str) -> bool:
+    """A program started by a link (python3, redis-server) goes by that name as well, as ls and ps show it."""
+    return name == program or name[:COMM_BYTES] == comm(pid)
+
+
+def comm(pid: int | str) -> str:
+    """Return the name that the kernel has for a process, which may be cut off; "" when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
 
 
 def list_sessions(root: str) -> list[str]:

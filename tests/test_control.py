@@ -180,6 +180,17 @@ def test_a_session_is_found_by_the_pid_of_its_program_too(loop: Path, tmp_path: 
         assert {"rand": ROUND} == counted(one.end())
 
 
+def test_a_session_is_found_by_the_name_that_its_program_was_started_by(loop: Path, tmp_path: Path) -> None:
+    """As wc-ctl ls and ps show it: redis-server is a link to redis-check-rdb, python3 to python3.11."""
+    name = "a-name-longer-than-the-kernel-keeps"
+    (tmp_path / name).symlink_to(loop)
+    with running(tmp_path / name, tmp_path, "--trace", "rand") as one:
+        one.round()
+        assert f"({name[:15]})" in ctl("ls")
+        assert ["rand  on\n"] * 2 == [ctl(given).splitlines(keepends=True)[0] for given in (name, name[:15])]
+        one.end()
+
+
 def test_a_name_that_two_sessions_run_is_no_name(loop: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with running(loop, tmp_path, "--trace", "rand") as one, running(loop, tmp_path / "other", "--trace", "rand") as two:

@@ -138,6 +138,16 @@ def test_sessions_are_found_by_path_and_by_any_of_their_pids(root: Path, monkeyp
     made.remove()
 
 
+def test_a_living_sessions_program_comes_before_a_dead_session_of_that_pid(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living, dead = make_session(monkeypatch, root), Path(orphan(root, monkeypatch))
+    Path(living.path, f"seg-{dead.name.split('-')[1]}-abc").touch()
+    assert living.path == session.find(dead.name.split("-")[1])
+    living.remove()
+    assert str(dead) == session.find(dead.name.split("-")[1])
+
+
 def test_of_two_sessions_of_one_pid_the_living_one_is_meant(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead one may lie about when its pid is given again."""
     first, second = make_session(monkeypatch, root), make_session(monkeypatch, root)
