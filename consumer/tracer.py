@@ -204,6 +204,8 @@ class Tracer:
             return None
         try:
             data = self._line.recv(MOST_BYTES)
+        except ConnectionResetError:  # it has not read our last word; that is told before what it had to say
+            return self._receive(0)
         except OSError:
             data = b""
         if not data:
