@@ -26,8 +26,8 @@ def run(shop: Workshop) -> list[Figure]:
         (shop.folder / name).write_text(text)
     rounds = "10000"
 
-    def asked(handlers: str, *more: str) -> float:
-        command = [tool("wc-run"), "--handlers", str(shop.folder / handlers), "-o", os.devnull]
+    def asked(handlers: str, *more: str, engine: str = "preload") -> float:
+        command = [tool("wc-run"), "--engine", engine, "--handlers", str(shop.folder / handlers), "-o", os.devnull]
         return output_of([*command, asking, rounds, *more]) / 1000
 
     times = interleave(
@@ -37,6 +37,7 @@ def run(shop: Workshop) -> list[Figure]:
             "looking": lambda: on_one(lambda: asked("looking.py", "path")),
             "pingpong on any": lambda: output_of([pingpong, rounds]) / 1000,
             "nothing on any": lambda: asked("nothing.py"),
+            "traced": lambda: asked("nothing.py", engine="ptrace"),
         },
         shop.rounds(9),
     )
@@ -48,6 +49,8 @@ def run(shop: Workshop) -> list[Figure]:
         Figure("decide", "any processor: two C processes, a round trip", times["pingpong on any"], "us"),
         Figure("decide", "a call that a handler lets go on", times["nothing on any"], "us"),
         Figure("decide", "in such round trips", times["nothing on any"] / times["pingpong on any"], "times", "3"),
+        Figure("decide", "the tracer: a system call that a handler lets go on", times["traced"], "us"),
+        Figure("decide", "in such round trips", times["traced"] / times["pingpong on any"], "times"),
     ]
 
 

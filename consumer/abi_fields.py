@@ -124,10 +124,10 @@ RING = Layout(
     inside=INSIDE,
 )
 QUESTION = Layout(
-    "asked:I serial:I cells:I pid:I tid:I asker_spare32:I frame:Q asker_spare:Q*4"
+    "asked:I serial:I cells:I pid:I tid:I counted:I frame:Q asker_spare:Q*4"
     " answered:I verdict:I error:i changed:I texts:I answer_spare32:I result:Q delay_ns:Q answer_spare:Q*3 value:Q*32"
 )
-ASKING = Layout("asking:I spare32:I hint:Q*64")
+ASKING = Layout("asking:I answers:I hint:Q*64")
 SEGMENT = Layout(
     "magic:Q abi:I header_size:I manifest:Q targets:I rings:I size:Q shared_counts:Q first_ring:Q ring_stride:Q"
     " counts_offset:Q cells_offset:Q ring_cells:I cell_size:I pid:I parent:I start:Q rings_used:I degraded:I quiet:I"

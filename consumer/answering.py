@@ -188,7 +188,8 @@ class Answerer:
         shape = self._shapes.setdefault(symbol, Shape(self._manifest, symbol))
         names = shape.target.name, shape.symbol.name
         way = "after" if after else "before"
-        found = [one for one in self._handlers if one.way == way and one.means(*names, syscall=False)]
+        syscall = shape.symbol.is_syscall
+        found = [one for one in self._handlers if one.way == way and one.means(*names, syscall=syscall)]
         self._meant[symbol, after] = found
         return found
 

@@ -25,6 +25,7 @@ NUMBERS = {
     ("int", 1): "b", ("int", 2): "h", ("int", 4): "i", ("int", 8): "q", ("uint", 1): "B", ("uint", 2): "H",
     ("uint", 4): "I", ("uint", 8): "Q", ("bool", 4): "I", ("pointer", 8): "Q", ("float", 4): "f", ("float", 8): "d",
 }  # fmt: skip
+MOST_ERRNO = 4095
 MINUS_ONE = ("-1", "EOF", "MAP_FAILED", "SIG_ERR")
 Slow = Callable[[bytes, int, int], dict[str, Any]]
 """(cells, pid, tid) -> arguments, by decode.py."""
@@ -114,7 +115,8 @@ class Record:
     def result(self) -> tuple[Any, str | None]:
         """Return what the call returned, and the name of its error if it failed."""
         bits, error = struct.unpack_from("<Qi", self._cells, abi.FIRST.offset("result"))
-        return result_of(self.shape.symbol.result, bits, error)
+        symbol = self.shape.symbol
+        return kernel_result_of(symbol.result, bits) if symbol.is_syscall else result_of(symbol.result, bits, error)
 
 
 def result_of(rule: Return, bits: int, error: int) -> tuple[Any, str | None]:
@@ -135,6 +137,13 @@ def result_of(rule: Return, bits: int, error: int) -> tuple[Any, str | None]:
         value = signed
     own_code = rule.fail == "nonzero" and rule.names
     return value, errno_name(error) if failed and error and not own_code else None
+
+
+def kernel_result_of(rule: Return, bits: int) -> tuple[Any, str | None]:
+    """Return what a system call gave back: -1 and the error's name for -4095 to -1. Of an int 32 bits count."""
+    value, error = result_of(Return(rule.type, rule.size), bits, 0)
+    told = bits - (1 << 64) if rule.type != "int" and bits >> 63 else value
+    return (-1, errno_name(-told)) if isinstance(told, int) and -MOST_ERRNO <= told < 0 else (value, error)
 
 
 def _failed(rule: Return, value: int, signed: int) -> bool:

@@ -18,7 +18,6 @@ from .refusal import Refusal
 if TYPE_CHECKING:
     from .built import Wish
 
-TRACED = "the tracer serves it, and only calls that the shim serves can wait for a decision"
 NAMES = 6
 
 
@@ -38,10 +37,10 @@ def _check(wish: Wish, manifest: Manifest, preload: str | None) -> Iterator[User
     unable: dict[str, str] = {}
     for symbol in manifest.symbols:
         target = manifest.targets[symbol.target]
-        syscall = target.kind == "syscall" or (symbol.engine == "ptrace" and not symbol.library)
-        if target.internal or not means(wish.name, {target.name, symbol.name}, syscall):
+        if target.internal or not means(wish.name, {target.name, symbol.name}, symbol.is_syscall):
             continue
-        why = _why_not(symbol) or ("" if target.asks or preload is None else f"{preload} was made without @decide")
+        unmade = preload is not None and symbol.engine == "preload" and not target.asks
+        why = _why_not(symbol) or (f"{preload} was made without @decide" if unmade else "")
         if why:
             unable.setdefault(target.name, why)
         else:
@@ -58,8 +57,7 @@ def _check(wish: Wish, manifest: Manifest, preload: str | None) -> Iterator[User
 def _refusal(wish: Wish, unable: dict[str, str], manifest: Manifest) -> Refusal:
     reasons = [line.reason for line in manifest.coverage if line.requested == wish.name and line.reason]
     why = next(iter(unable.values()), "") or next(iter(reasons), "nothing that is intercepted is called so")
-    try_ = "@on, which gets the calls of both engines" if why == TRACED else ""
-    return Refusal(f"{_spelled(wish)} would never be asked", wish.at, why, try_)
+    return Refusal(f"{_spelled(wish)} would never be asked", wish.at, why)
 
 
 def _spelled(wish: Wish) -> str:
@@ -67,6 +65,8 @@ def _spelled(wish: Wish) -> str:
 
 
 def _why_not(symbol: Symbol) -> str:
+    if not symbol.enters_only:
+        return ""
     if symbol.engine == "ptrace":
-        return TRACED
-    return "its wrapper does not come back to itself, and cannot take another result" if symbol.enters_only else ""
+        return "it does not come back"
+    return "its wrapper does not come back to itself, and cannot take another result"

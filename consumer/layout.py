@@ -70,8 +70,8 @@ class Layout:
         self.symbol = symbol
         self.target = target
         self.types = types
-        traced = symbol.engine == "ptrace" and not symbol.library  # a function target may stand for system calls too
-        self.kind = "syscall" if traced or target.kind == "syscall" else "function"
+        syscall = target.kind == "syscall" or symbol.is_syscall  # a function target may stand for system calls too
+        self.kind = "syscall" if syscall else "function"
         self.bad = 0
         """Blobs seen that did not fit their records."""
         self.cells = 1 if exec_record else max(symbol.cells, 1)

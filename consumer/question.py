@@ -104,7 +104,8 @@ class Call:
 
     def fail(self, error: str) -> Verdict:
         """Do not make the call: it fails with *error* ("EACCES"). After it: have it fail."""
-        number, failure = _number_of(error), failing(self._record.shape.symbol.result)
+        symbol = self._record.shape.symbol
+        number, failure = _number_of(error), -1 if symbol.is_syscall else failing(symbol.result)
         if failure is None:
             raise ValueError(f"{self.func} cannot fail by what it returns: call.returns(VALUE)")
         verdict = Verdict()

@@ -25,6 +25,7 @@ from .model import Platform, TargetPlan, Traced, When, Wrapper
 from .syscalls import SystemCall, describe, numbers, select
 from .when import WhenError
 from .whens import Place, Whens, located
+from .wishes import asks_of
 
 SCENE_ALWAYS = "it is a system call"
 
@@ -195,6 +196,7 @@ def _target(config: Config, entry: Call, call: SystemCall, when: When | None) ->
         back_exit=entry.back_exit,
         caller=entry.caller,
         capture=tuple(_captures(config, entry, call)),
+        asks=asks_of(config.wishes, {call.name}, syscall=True),
         inject=entry.inject,
         when=when,
     )

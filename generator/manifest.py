@@ -139,7 +139,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     when: str = ""
     """The expression that holds of calls which are recorded."""
     asks: Literal["", "before", "after", "both"] = ""
-    """When the shim's calls ask a Python handler what is to become of them."""
+    """When its calls ask a Python handler what is to become of them."""
 
 
 class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -172,6 +172,11 @@ class Symbol(msgspec.Struct, frozen=True, omit_defaults=True):
     def has_duration(self) -> bool:
         """Whether its records say how long a call took, if its target asks for two times."""
         return not self.enters_only and self.name not in REPLACES
+
+    @property
+    def is_syscall(self) -> bool:
+        """Whether it is a system call: also one that a function target stands for where there is no shim."""
+        return self.engine == "ptrace" and not self.library
 
     @property
     def enters_only(self) -> bool:

@@ -347,7 +347,7 @@ class _Planner:
             back_enter=func.back_enter,
             back_exit=func.back_exit,
             handled=bool(self._config.library_path),
-            asks="" if found.why else asks_of(self._config.wishes, {found.chosen.name, *found.chosen.symbols}),
+            asks=asks_of(self._config.wishes, {found.chosen.name, *found.chosen.symbols}),
             caller=func.caller,
             capture=self._capture(func, found.wrappers),
             inject=func.inject,

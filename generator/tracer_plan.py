@@ -21,18 +21,19 @@ from .conditions import Step as WhenStep
 from .inject import FORM as RULE
 from .inject import given
 from .keep import Keep
-from .layout import REGISTERS, Layout, Place, Structs, build
+from .layout import ASK_VALUES, REGISTERS, Layout, Place, Structs, build
 from .lengths import Operand, Step, compile_steps
+from .manifest import failing
 from .model import CType, Function, Plan, TargetPlan, Traced, Wrapper
 from .registers import as_called, meaning
 from .whens import of_traced
 
 HEAD = struct.Struct("<QIIQ14I")
-TARGET = struct.Struct("<IIIBB2x")
-SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHHB3xQII")
-ARGUMENT = struct.Struct("<HHBBBBBBBBIIIIBBBx")
+TARGET = struct.Struct("<IIIBBBx")
+SYMBOL = struct.Struct("<IIiIHHHHBBBBHBBHHBB2xQII")
+ARGUMENT = struct.Struct("<HHBBBBBBBBIIIIBBBB")
 STEP = struct.Struct("<BBHI")
-MAGIC, VERSION = 0x31304E414C504357, 4
+MAGIC, VERSION = 0x31304E414C504357, 5
 MOST_ARGUMENTS, MOST_BLOBS = 16, 8
 """WCT_MOST_ARGUMENTS and WCT_MOST_BLOBS of runtime/tracer/wct.h."""
 MOST_PLACE = 240
@@ -41,6 +42,7 @@ PATH_LIMIT = 4096
 
 RECORD = {"exit": 0, "entry": 1, "both": 2}
 CLOCKS = {"two": 0, "one": 1, "none": 2}
+ASKS = {"": 0, "before": 1, "after": 2, "both": 3}
 NORETURN, FALLBACK, INTERNAL, UNTYPED, PRINTF, SCANF, EXECS = 1, 2, 4, 8, 16, 32, 128
 NONE, SIGNED, UNSIGNED, BOOL, FLOAT, LONG_DOUBLE, STRUCT, COMPLEX = range(8)
 FAILS = {
@@ -249,7 +251,8 @@ class _Arguments:
 
     def when(self, keep: Keep) -> int:
         """A function's arguments are looked at after it, as the shim does; a system call's before."""
-        entry = self.traced.number >= 0 or self.target.record != "exit" or not self.layout.symbol.returns
+        early = self.target.record != "exit" or self.target.asks in ("before", "both")
+        entry = self.traced.number >= 0 or early or not self.layout.symbol.returns
         if keep.success:
             return AT_BOTH if keep.updated and entry else AT_SUCCESS
         return AT_ENTRY if keep.before and entry else AT_RETURN
@@ -295,7 +298,7 @@ class _Packer:
     def file(self, traced: Sequence[tuple[Traced, Layout]], manifest: int, shim: str) -> bytes:
         targets = b"".join(
             TARGET.pack(self.text(t.name), self.text(t.back_enter), self.text(t.back_exit), RECORD[t.record],
-                        CLOCKS[t.clock])
+                        CLOCKS[t.clock], ASKS[t.asks])
             for t in self.plan.targets
         )  # fmt: skip
         first = len(self.plan.wrappers)
@@ -333,7 +336,8 @@ class _Packer:
             wrapper.target, layout.cells, layout.symbol.caller, count, _flags(one), result, size,
             layout.symbol.result.offset, FAILS.get(layout.symbol.result.fail, 0),
             max(len(one.function.params) - 1, 0) if _format(wrapper) else 0,
-            layout.symbol.injected, self.inject(one), meaning(one.function.result), traced.address,
+            layout.symbol.injected, self.inject(one), meaning(one.function.result), can_fail(traced, layout),
+            traced.address,
             self.condition(when.steps_before), self.condition(when.steps_after),
         )  # fmt: skip
 
@@ -346,6 +350,7 @@ class _Packer:
         rows: list[bytes] = []
         halves: list[bytes] = []
         blobs, shown = 0, one.shown
+        layout_fields = [field.name for field in one.layout.symbol.fields]
         for i, place in enumerate(one.layout.places):
             type_ = params[i].type if i < len(params) else None
             travels = places.of(type_) if type_ else (_special(place) or places.general_words(1),)
@@ -355,14 +360,15 @@ class _Packer:
                 halves.append(_half(place.offset + 8, place.size - 8, travels[1]))
                 continue
             kept = place if blobs <= MOST_BLOBS else replace(place, blob=0, keep=None)  # or its pointer alone
-            told = shown.get(i, NOT_SHOWN), meaning(type_) if type_ else 0, _own_size(place, type_)
+            told = (shown.get(i, NOT_SHOWN), meaning(type_) if type_ else 0, _own_size(place, type_),
+                    _changeable(place, layout_fields) if len(travels) == 1 else 0)
             rows.append(self.argument(one, kept, type_, travels[0] if travels else None, told))
         taken = [*rows, *halves][:MOST_ARGUMENTS]
         self.arguments += b"".join(taken)
         return len(taken)
 
     def argument(
-        self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None, told: tuple[int, int, int]
+        self, one: _Arguments, place: Place, type_: CType | None, travel: Travel | None, told: tuple[int, int, int, int]
     ) -> bytes:
         kind, size = (value_of(type_)[0], place.size) if type_ else (UNSIGNED if place.size else NONE, place.size)
         where, at, words = travel or (IN_REGISTER, 0, 0)
@@ -378,7 +384,7 @@ class _Packer:
             if one.function.result.kind == "int" and _format(one.traced.wrapper) == PRINTF:
                 condition = self.program(compile_steps("ret + 1", {}))
         elif keep is not None and place.blob:
-            content, when = CONTENT[keep.reads], one.when(keep)
+            content, when = CONTENT[keep.reads], AT_RETURN if place.name == "ret" else one.when(keep)
             limit = keep.limit if isinstance(keep.limit, int) else PATH_LIMIT if keep.limit == "path" else 0
             if keep.length:
                 length = self.program(compile_steps(keep.length, one.operands, keep.sizeof))
@@ -395,7 +401,18 @@ class _Packer:
 
 def _half(offset: int, size: int, travel: Travel, name: int = 0, shown: int = NOT_SHOWN) -> bytes:
     """Half of a struct. own_size 16 tells that it is no number, whatever travels here."""
-    return ARGUMENT.pack(offset, 0, UNSIGNED, size, *travel, 0, 0, 0, 0, 0, 0, name, shown, 0, 16)
+    return ARGUMENT.pack(offset, 0, UNSIGNED, size, *travel, 0, 0, 0, 0, 0, 0, name, shown, 0, 16, 0)
+
+
+def _changeable(place: Place, fields: Sequence[str]) -> int:
+    """Return 1 + the index of the manifest's field that an answer may change, 0 for what stands in no record."""
+    at = fields.index(place.name) if place.offset and place.name in fields else ASK_VALUES
+    return at + 1 if at < ASK_VALUES else 0
+
+
+def can_fail(traced: Traced, layout: Layout) -> bool:
+    """Whether a call can be made to fail with an error: a system call always can."""
+    return traced.number >= 0 or failing(layout.symbol.result) is not None
 
 
 def _own_size(place: Place, type_: CType | None) -> int:

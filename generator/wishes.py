@@ -26,9 +26,9 @@ def means(name: str, called: Collection[str], syscall: bool) -> bool:
     return not _members(plain, syscall).isdisjoint(called)
 
 
-def asks_of(wishes: Iterable[tuple[str, str]], called: Collection[str]) -> Asks:
-    """Return when the function *called* so has to ask what is to become of its calls."""
-    ways = {way for name, way in wishes if way != "on" and means(name, called, syscall=False)}
+def asks_of(wishes: Iterable[tuple[str, str]], called: Collection[str], syscall: bool = False) -> Asks:
+    """Return when the function or system call *called* so has to ask what is to become of its calls."""
+    ways = {way for name, way in wishes if way != "on" and means(name, called, syscall)}
     if len(ways) == 2:
         return "both"
     return "before" if "before" in ways else "after" if "after" in ways else ""

@@ -129,6 +129,7 @@ class Symbol(NamedTuple):
     injected: int
     inject: int
     result_means: int
+    can_fail: int
     address: int
     when_before: int
     when_after: int
@@ -152,6 +153,7 @@ class Argument(NamedTuple):
     shown: int
     means: int
     own_size: int
+    field: int
 
 
 class Packed:
@@ -204,7 +206,7 @@ def packed(*names: Any, syscalls: tuple[Any, ...] = (), **more: Any) -> Packed:
 def test_the_head_says_what_the_file_holds() -> None:
     made = packed({"func_name": "rand", "back_enter": "on", "record": "both"}, library_path="/h.so")
     assert (len(made.data), 0x1234, "/h.so", "shim.so") == (made.size, made.manifest, made.library, made.shim)
-    ((name, enter, leave, record, clocks),) = made.targets
+    ((name, enter, leave, record, clocks, _),) = made.targets
     assert ("rand", "on", "", 2, 0) == (made.text(name), made.text(enter), made.text(leave), record, clocks)
 
 
@@ -226,6 +228,11 @@ def test_what_is_written_is_read_after_success_and_a_path_at_entry() -> None:
     _, (path, target, _) = made.of("readlink")
     assert (tracer_plan.AT_ENTRY, 4096) == (path.when, path.limit)
     assert tracer_plan.AT_SUCCESS == target.when
+
+
+def test_a_string_that_is_returned_is_read_when_it_is_there() -> None:
+    found = packed({"func_name": "getenv", "record": "both"}).of("getenv")[1][-1]
+    assert (tracer_plan.IN_RESULT, tracer_plan.AT_RETURN) == (found.where, found.when)
 
 
 def test_functions_that_do_not_return_are_recorded_at_their_entry() -> None:

@@ -40,7 +40,7 @@ HASH = 0x7265636F7264
 RUNTIME = Path(next(iter(runtime.__path__)))
 SOURCES = [
     RUNTIME / "tracer" / f"wct_{name}.c"
-    for name in "plan tables segment ring call value capture kept length variadic memory when maps".split()
+    for name in "plan tables segment owner ring call written value capture kept length variadic memory when maps".split()
 ]
 NONE, SIGNED, UNSIGNED, BOOL, FLOAT, LONG_DOUBLE, STRUCT, COMPLEX = range(8)
 REGISTER, VECTOR, STACK, RESULT, VARIADIC = range(5)
@@ -209,16 +209,16 @@ def plan_of(calls: Sequence[Traced]) -> bytes:
         offsets = {each.name: (each.offset, each.blob) for each in laid.fields}
         name = len(texts)
         texts.extend(one.name.encode() + b"\0")
-        targets += TARGET.pack(name, 0, 0, ("exit", "entry", "both").index(one.record), 2 * (one.clock == "none"))
+        targets += TARGET.pack(name, 0, 0, ("exit", "entry", "both").index(one.record), 2 * (one.clock == "none"), 0)
         symbols += SYMBOL.pack(
             name, 0, one.number, len(arguments) // ARGUMENT.size, i, i, laid.cells, laid.caller, len(one.arguments),
-            one.flags, *one.result, laid.result.offset, one.fail, one.format, 0, 0, 0, 0, 0, 0,
+            one.flags, *one.result, laid.result.offset, one.fail, one.format, 0, 0, 0, 0, 0, 0, 0,
         )  # fmt: skip
         for a in one.arguments:
             offset, blob = offsets.get(a.name, (0, laid.result.blob))
             arguments += ARGUMENT.pack(
                 offset if a.where <= STACK else 0, blob if a.content else 0, a.type, a.size, a.where, a.place, a.words,
-                a.content, a.when, a.indirect, a.limit, program(a.length), program(a.condition), 0, 255, 0, 0,
+                a.content, a.when, a.indirect, a.limit, program(a.length), program(a.condition), 0, 255, 0, 0, 0,
             )  # fmt: skip
     parts, at, placed = [targets, symbols, arguments, bytes(steps), b"", bytes(texts)], HEAD.size, []
     for part, size in zip(parts, (TARGET.size, SYMBOL.size, ARGUMENT.size, STEP.size, 1, 1), strict=True):

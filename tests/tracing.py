@@ -61,13 +61,13 @@ def plan_of(names: Sequence[str], functions: Sequence[str]) -> bytes:
     for name, _, _ in every:
         places.append(len(text))
         text += name.encode() + b"\0"
-    targets = b"".join(TARGET.pack(place, 0, 0, 0, 0) for place in places)
+    targets = b"".join(TARGET.pack(place, 0, 0, 0, 0, 0) for place in places)
     symbols, arguments = b"", b""
     for i, ((name, number, library), place) in enumerate(zip(every, places, strict=True)):
         flags = NORETURN * (name in ENDLESS) | EXECS * (name in EXECUTING)
-        symbols += SYMBOL.pack(place, library, number, 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+        symbols += SYMBOL.pack(place, library, number, 6 * i, i, i, 2, 0, 6, flags, 1, 8, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0)
         for word, offset in enumerate(OFFSETS):
-            arguments += ARGUMENT.pack(offset, 0, 2, 8, 0, word, 1, 0, 0, 0, 0, 0, 0, 0, word, 0, 8)
+            arguments += ARGUMENT.pack(offset, 0, 2, 8, 0, word, 1, 0, 0, 0, 0, 0, 0, 0, word, 0, 8, word + 1)
     parts, at, places_of = [targets, symbols, arguments, STEP.pack(0, 0, 0, 0), b"", text], HEAD.size, []
     for part in parts:
         places_of.append(at)

@@ -43,6 +43,7 @@ struct wc_answerer {
         const void *control_page;
         int control;
         uint32_t seen; /* of control->asking */
+        uint32_t answers; /* to questions that are counted */
         struct segment *writing; /* whose file is open for writing; NULL: none's */
         int writer;
         /* Where looking everywhere goes on; NULL: nowhere. */
@@ -233,6 +234,16 @@ wait(const struct wc_answerer *all, int64_t most_ns)
                 syscall(SYS_futex, word, FUTEX_WAIT, all->seen, &most, 0, 0);
 }
 
+/* Who waits for many answers waits for their count. */
+static void
+tell_count(struct wc_answerer *all)
+{
+        const int64_t at = WCI_ASKING_AT + (int64_t)offsetof(struct wci_asking, answers);
+        all->answers++;
+        if (pwrite(all->control, &all->answers, sizeof all->answers, at) == sizeof all->answers && all->control_page != NULL)
+                syscall(SYS_futex, (const char *)all->control_page + at, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+}
+
 /* The number of a question and its verdict, then what else there is to say: as in struct wci_question from answered on. */
 static void
 reply(struct wc_answerer *all, uint32_t verdict, const void *rest, int64_t size)
@@ -246,6 +257,10 @@ reply(struct wc_answerer *all, uint32_t verdict, const void *rest, int64_t size)
                 return;
         if (put(all, segment, last, sizeof last, at) != 0)
                 return;
+        if (((const struct wci_question *)all->question)->counted) {
+                tell_count(all);
+                return;
+        }
         void **page = &segment->pages[all->slot];
         if (*page == NULL) {
                 void *mapped = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, segment->file, question);

@@ -226,6 +226,7 @@ struct wci_ring {
  * is for a signal handler that makes such a call meanwhile. In a level: this struct, at WCI_ASK_CELLS the record that shows
  * the call (an ENTER before it, a CALL after it; stamps are 0), at WCI_ASK_TEXT the strings of the answer.
  * Order: cells, asked (release), asking, hint, wake -> answer, then answered with verdict (a write of its own), wake.
+ * The tracer asks for its tracees in the same way, each in the first level of its ring.
  */
 #define WCI_ASK_LEVELS 4u
 #define WCI_ASK_SIZE 28672u
@@ -238,7 +239,7 @@ struct wci_ring {
 
 struct wci_asking {
         uint32_t asking; /* futex word: by programs, plus 1 for each question that is there to be answered */
-        uint32_t spare32;
+        uint32_t answers; /* futex word: by who answers, plus 1 for each answer to a question with `counted` */
         uint64_t hint[WCI_HINTS]; /* the question that made asking n + 1 has left hint[n % WCI_HINTS] (WCI_HINT) */
 };
 
@@ -249,7 +250,7 @@ struct wci_question {
         uint32_t cells;
         uint32_t pid;
         uint32_t tid;
-        uint32_t asker_spare32;
+        uint32_t counted; /* 1: who asks waits for many answers, on asking.answers: nobody sleeps on `answered` */
         uint64_t frame;  /* address in the wrapper that asks */
         uint64_t asker_spare[4];
 

@@ -25,7 +25,7 @@
 #include "wc_inject.h"
 
 #define WCT_PLAN_MAGIC 0x31304e414c504357ull /* "WCPLAN01" */
-#define WCT_PLAN_VERSION 4u
+#define WCT_PLAN_VERSION 5u
 
 struct wct_plan_head {
         uint64_t magic;
@@ -51,8 +51,12 @@ struct wct_target {
         uint32_t back_exit;
         uint8_t record;      /* enum wct_record */
         uint8_t clocks;      /* enum wct_clocks */
-        uint8_t spare[2];
+        uint8_t asks;        /* WCT_ASKS_*: its calls wait until somebody outside has decided about them */
+        uint8_t spare;
 };
+
+#define WCT_ASKS_BEFORE 1u
+#define WCT_ASKS_AFTER 2u
 
 /* Bits of wct_symbol.flags. */
 #define WCT_NORETURN 1u   /* the ENTER record is all there is of a call (exit_group, longjmp) */
@@ -104,7 +108,8 @@ struct wct_symbol {
         uint16_t injected; /* offset of the byte that tells what was injected, 0: not kept */
         uint16_t inject;   /* 1 + index of its rule, 0: none */
         uint8_t result_means; /* enum wct_means */
-        uint8_t spare[3];
+        uint8_t can_fail;  /* 1: some result means that the call failed, and with which error */
+        uint8_t spare[2];
         uint64_t address;  /* functions with library ".": value of the symbol in the file (not yet relocated), 0: by name */
         uint32_t when_before; /* program of enum wct_condition; 0: none. A call of which it does not hold is not recorded */
         uint32_t when_after;  /* the same, asked when the call is back */
@@ -152,7 +157,7 @@ struct wct_argument {
         uint8_t shown;   /* which argument it is for a handler, WCT_NOT_SHOWN: none (what follows a format, __printf_chk's flag) */
         uint8_t means;   /* enum wct_means */
         uint8_t own_size; /* bytes of the C type; 0: unknown */
-        uint8_t spare;
+        uint8_t field;    /* 1 + index of the manifest's field that whoever decides about a call may change; 0: none */
 };
 
 enum wct_operation {

@@ -6,11 +6,11 @@
  * whose it is, and resumes; records go into segments of the session exactly as a shim writes them.
  *
  *   wct_main.c      options, the session, the line to wc-run          wct_plan.c      the plan, looked up; wct_tables.c, wct_grow.c
- *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments, and whose each ring is; wct_ring.c
- *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured, recorded
+ *   wct_loop.c      next_event, dispatch_event, resume                wct_segment.c   segments; wct_owner.c, wct_ring.c  their rings
+ *   wct_tracee.c    tracees, processes, registers of a stop           wct_call.c      one call: counted, captured; wct_written.c  recorded
  *   wct_process.c   fork, vfork, clone, exec, exit; wct_orphan.c      wct_value.c, wct_capture.c, wct_kept.c  what it keeps
  *   wct_signal.c    signals, group-stops                              wct_length.c, wct_variadic.c  lengths; printf's arguments
- *   wct_syscall.c   system calls: entry, exit, restart, skip          wct_memory.c    reading and writing the tracee
+ *   wct_syscall.c   system calls: entry, exit; wct_restart.c: restart wct_memory.c    reading and writing the tracee
  *   wct_attach.c    -p, detach                                        wct_space.c, wct_want.c  objects, what is planted in them
  *   wct_pin.c       one processor for both                            wct_maps.c, wct_object.c, wct_elf.c  what they are read from
  *   wct_handler.c, wct_swap.c  user handlers, and which there are     wct_break.c     breakpoints: planted, hit, left
@@ -18,6 +18,7 @@
  *   wct_errno.c, wct_go.c  where errno is; stacks that move           wct_insn.c, wct_move.c, wct_emulate.c, wct_slot.c
  *   wct_inject.c    calls made in the tracee                              what was there, run elsewhere (wct_space.h)
  *   wct_fault.c     declared faults and delays                        wct_pause.c     tracees that wait without holding us up
+ *   wct_ask.c       calls that wait for somebody's decision           wct_answer.c, wct_text.c  what was decided, done to a call
  *
  * Rules. T1: any ptrace call may fail with ESRCH at any time; then the tracee is on its way to an end that waitpid will
  * tell. T2: nothing blocks but waitpid and a full ring (block policy, bounded by block_ms). T3: what a tracee's memory
@@ -42,6 +43,7 @@
 struct wct_space;
 struct wct_segment;
 struct wct_pair;
+struct wct_question;
 
 /* --- the session (wct_main.c fills it once) ------------------------------------------------------------------------- */
 
@@ -142,6 +144,7 @@ struct wct_call {
         uint64_t frame; /* of a waiting one: the sp at which the signal handler that came upon it will make its rt_sigreturn; 0: none */
         bool skipped;   /* by a handler or an action: `result` instead of the real one */
         uint8_t injected; /* WCI_INJECTED, WCI_DELAYED: what its target's inject did */
+        bool early;     /* what is to be written before it is not written yet: somebody may still change the call */
         bool shown;     /* record "both" or noreturn: its ENTER record is written */
         bool limited;   /* its target's limits are still to be asked */
         bool hidden;    /* they were against it: counted as filtered */
@@ -150,6 +153,9 @@ struct wct_call {
         uint32_t serial;
         struct wct_kept *kept; /* what was captured at entry; owned */
         const struct wct_pair *handlers; /* its target's when it began; NULL: none */
+        uint64_t own[6]; /* a system call's argument registers as the program has them, when `differs` */
+        bool differs;    /* from those that the call was made with: they are put back behind it */
+        uint8_t text;    /* 1 + the place of the strings that it was given (wct_text.c); 0: none */
 };
 
 struct wct_tracee {
@@ -178,7 +184,8 @@ struct wct_tracee {
         bool held;         /* stopped until wct_unhold, or wct_detach_all, is through */
         bool group_stop;   /* stopped with its whole process by a signal */
         uint64_t paused;   /* stopped until then (CLOCK_MONOTONIC, ns): wct_pause.c; 0: it is not */
-        bool pause_passes; /* then the instruction under a breakpoint is due */
+        bool pause_passes; /* then, or when its question is answered, the instruction under a breakpoint is due */
+        struct wct_question *question; /* stopped until it is answered: wct_ask.c; NULL: it has none */
         int first_status;  /* a child that stopped before its parent's event */
 };
 
@@ -254,11 +261,11 @@ struct wct_site {
  */
 void wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const struct wct_site *site);
 /*
- * After a handler (wct_handler_enter) for a recorded call, whatever it changed: the time begins, values and captures are taken
- * from the registers as they are now. The ENTER record of a symbol that has a handler is written here, not in wct_call_enter.
+ * After a handler (wct_handler_enter) or an answer for a recorded call, whatever it changed: the time begins, values and captures
+ * are taken from the registers as they are now.
  */
 void wct_call_changed(struct wct_call *call, const struct wct_site *site);
-/* Behind its target's inject, made or skipped: what is written before a call is written here where there is such. */
+/* Nothing will change it any more, made or skipped: what wct_call_enter has left to be written before it (call->early). */
 void wct_call_goes_on(struct wct_call *call, const struct wct_site *site);
 /* It is back: take the time. The first thing at an exit, before handlers; wct_call_exit does it where nobody has. */
 void wct_call_returned(struct wct_call *call);
@@ -307,9 +314,43 @@ bool wct_fault_enter(struct wct_tracee *tracee, struct wct_call *call);
 void wct_fault_exit(struct wct_tracee *tracee, const struct wct_call *call); /* its record is written */
 /* The next wct_resume lets this tracee stand still for so long; all others go on. */
 void wct_pause(struct wct_tracee *tracee, uint64_t ns);
-/* Let those run whose time has come, and see to it that a waitpid ends when the next one's does. */
+void wct_look_at(uint64_t when); /* wct_pauses_end is to look at its time: a tracee waits for something else */
+/* Let those run whose time has come, or whose answer, and see to it that a waitpid ends when the next one's does. */
 void wct_pauses_end(void);
-void wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error); /* wct_handler.c */
+
+/* --- calls that wait for a decision (wct_ask.c, wct_answer.c, wct_text.c) -------------------------------------------------- */
+
+/* What was decided: a copy, since what the answerer writes may change. */
+struct wct_answer {
+        uint32_t verdict; /* enum wci_verdict */
+        int32_t error;
+        uint64_t result;
+        uint32_t changed, texts;
+        uint64_t value[WCI_ASK_VALUES];
+        const char *text; /* WCI_ASK_SIZE - WCI_ASK_TEXT bytes, ended by a NUL; value[i] of a text is an offset in it */
+};
+uint32_t wct_asks(const struct wct_symbol *symbol); /* WCT_ASKS_* */
+/*
+ * Ask about a recorded call before it (WCI_ENTER) or when it is back (WCI_CALL). True: its tracee stands still from the next
+ * wct_resume on, until goes_on has been called with the answer. False: nobody can be asked.
+ */
+bool wct_ask(struct wct_tracee *tracee, struct wct_call *call, const struct wct_site *site, enum wci_kind kind,
+             void (*goes_on)(struct wct_tracee *tracee, const struct wct_answer *answer));
+void wct_ask_forget(struct wct_tracee *tracee); /* nobody waits for the answer any more */
+uint64_t wct_ask_look(struct wct_tracee *tracee, uint64_t now); /* is it answered? Returns when to look again, 0: it is, and goes on */
+bool wct_answers_came(void); /* since this was last asked */
+/* Put an answer into the registers of a call that begins. True: it is not made, and the result stands there. */
+bool wct_answer_enter(struct wct_tracee *tracee, struct wct_call *call, const struct wct_answer *answer);
+void wct_answer_exit(struct wct_tracee *tracee, const struct wct_call *call, const struct wct_answer *answer);
+/* Memory in the tracee for the strings of answers: made where its image begins, taken for one call, given back with it. */
+bool wct_texts_are_wanted(void);
+void wct_texts_make(struct wct_tracee *tracee);
+uint64_t wct_text_take(struct wct_tracee *tracee, struct wct_call *call); /* WCI_ASK_SIZE - WCI_ASK_TEXT bytes; 0: there is none */
+void wct_text_leave(struct wct_tracee *tracee, struct wct_call *call);
+
+/* A result in place of what the function returns: its registers, and errno (wct_handler.c). A system call's is the kernel's. */
+void wct_result_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t result, int error);
+void wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, int error);
 
 /* --- handlers and placement (wct_handler.c, wct_pin.c) ------------------------------------------------------------------ */
 

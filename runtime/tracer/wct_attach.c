@@ -234,7 +234,7 @@ record_attached(struct wct_process *process)
         wct_image_program(process->pid, program, sizeof program);
         process->segment = wct_segment_new(process->pid, process->parent, program);
         struct wct_tracee *tracee = stopped_of(process);
-        if (tracee != NULL && wct_plan.has_functions)
+        if (tracee != NULL && (wct_plan.has_functions || wct_texts_are_wanted()))
                 wct_space_attach(tracee);
 }
 

@@ -321,7 +321,7 @@ wct_break_hit(struct wct_tracee *tracee)
                 wct_regs_touch(tracee);
                 return false;
         }
-        if (one->planted && tracee->paused != 0)
+        if (one->planted && (tracee->paused != 0 || tracee->question != NULL))
                 tracee->pause_passes = true;
         else if (one->planted)
                 wct_break_pass(tracee, one);

@@ -32,19 +32,6 @@ wct_target_is_on(const struct wct_symbol *symbol)
         return !wct_session.over && (word_of(symbol) & WCI_WORD_ON) != 0;
 }
 
-/* Whether the ENTER record is all there is of a call. */
-static bool
-enters_only(const struct wct_symbol *symbol)
-{
-        return (symbol->flags & WCT_NORETURN) != 0 || target_of(symbol)->record == WCT_RECORD_ENTRY;
-}
-
-static bool
-has_enter_record(const struct wct_symbol *symbol)
-{
-        return enters_only(symbol) || target_of(symbol)->record == WCT_RECORD_BOTH;
-}
-
 static bool
 sample_out(struct wci_count *count, uint64_t word)
 {
@@ -119,119 +106,13 @@ inside_note(struct wci_ring *ring, struct wct_call *call)
         __atomic_store_n(&ring->depth, call->place + 1, __ATOMIC_RELEASE);
 }
 
-/* --- records ------------------------------------------------------------------------------------------------------ */
-
-static void
-caller_store(const struct wct_call *call, uint8_t *record)
-{
-        if (call->symbol->caller != 0)
-                memcpy(record + call->symbol->caller, &call->back, sizeof call->back);
-}
-
-/* Write one record of a call. False: it was lost, and counted. */
-static bool
-record_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site, enum wci_kind kind, uint32_t target,
-             struct wct_kept *later)
-{
-        const struct wct_symbol *symbol = call->symbol;
-        const bool captures = wct_facts(symbol)->at_entry || wct_facts(symbol)->at_exit;
-        const uint32_t cells = captures ? wct_captures_fit(symbol, call->kept, later) : symbol->cells;
-        const struct wct_open_record record = wct_ring_open(ring, target, symbol->id, kind, cells);
-        uint8_t *bytes = (uint8_t *)record.first;
-        if (bytes == NULL)
-                return false;
-        const bool returned = kind == WCI_CALL;
-        record.first->clock = call->clock;
-        record.first->duration = returned ? call->duration : WCI_NO_DURATION;
-        record.first->result = returned ? (uint64_t)call->result : 0;
-        record.first->error = returned ? site->error : 0;
-        wct_values_store(call, bytes);
-        if (captures)
-                wct_captures_store(symbol, call->kept, later, bytes);
-        caller_store(call, bytes);
-        if (symbol->injected != 0)
-                bytes[symbol->injected] = call->injected;
-        if (returned)
-                wct_result_store(symbol, site, bytes);
-        wct_ring_commit(&record);
-        return true;
-}
-
-/* The ENTER record. Of a call that has another one the first is nobody's loss. */
-static void
-enter_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
-{
-        const bool only = enters_only(call->symbol);
-        const uint32_t target = call->symbol->target | (only ? 0 : WCT_UNCOUNTED);
-        call->shown = true;
-        if (record_write(call, ring, site, WCI_ENTER, target, NULL) && only)
-                wct_ring_count(ring, call->symbol->target)->returned++;
-        if (call->symbol->flags & WCT_NORETURN)
-                ring->depth = call->place;
-}
-
-/* --- functions that replace the program --------------------------------------------------------------------------- */
-
-/* One whose EXEC record counts. A handler's answer in its place runs nothing. */
-static bool
-is_exec(const struct wct_call *call)
-{
-        return (call->symbol->flags & WCT_EXECS) != 0 && call->symbol->number < 0 && !call->skipped &&
-               !enters_only(call->symbol);
-}
-
-/* The first text among its arguments: what is to be run. */
-static uint32_t
-exec_path(const struct wct_call *call, const struct wct_site *site, char path[static WCT_PATH_LIMIT], uint8_t *flags)
-{
-        const struct wct_argument *argument = wct_plan.arguments + call->symbol->first;
-        uint32_t i = 0;
-        bool ended = false;
-        *flags = WCI_BLOB_KEPT | WCI_BLOB_NULL;
-        while (i < call->symbol->arguments && argument[i].content != WCT_KEEP_TEXT)
-                i++;
-        if (i == call->symbol->arguments) /* fexecve */
-                return 0;
-        *flags = WCI_BLOB_KEPT | (call->value[i] == 0 ? WCI_BLOB_NULL : 0);
-        const size_t length = wct_read_text(site->tracee->tid, path, call->value[i], WCT_PATH_LIMIT, &ended);
-        if (call->value[i] != 0 && !ended)
-                *flags |= length == 0 ? WCI_BLOB_UNREADABLE : WCI_BLOB_TRUNCATED;
-        return (uint32_t)length;
-}
-
-/*
- * As in the shim, the EXEC record stands for the call, which is counted here: its CALL record comes only if it fails. Where
- * it is lost, that one is not written either.
- */
-static void
-exec_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
-{
-        static char path[WCT_PATH_LIMIT];
-        struct wci_exec exec = {.pid = (uint32_t)site->tracee->process->pid};
-        const uint32_t length = exec_path(call, site, path, &exec.path.flags);
-        const uint32_t cells = 1 + (length + WCI_CONT_PAYLOAD - 1) / WCI_CONT_PAYLOAD;
-        const struct wct_open_record record = wct_ring_open(ring, call->symbol->target, call->symbol->id, WCI_EXEC, cells);
-        if (record.first == NULL) {
-                ring->depth = call->place;
-                wct_call_drop(call, site->tracee);
-                return;
-        }
-        wct_event_begin(&record, call->clock, WCI_NO_DURATION, 1);
-        exec.path.length = (uint16_t)length;
-        exec.path.cell = length != 0;
-        memcpy(record.first->args, &exec, sizeof exec);
-        wct_piece_store((struct wci_cell *)(void *)record.first, 1, (const uint8_t *)path, length);
-        wct_ring_commit(&record);
-        wct_ring_count(ring, call->symbol->target)->returned++;
-}
-
 /* --- limits ------------------------------------------------------------------------------------------------------- */
 
 /* Whether a record before the call counts: then the limits are asked there, and the call's duration is not waited for. */
 static bool
 counts_early(const struct wct_call *call)
 {
-        return has_enter_record(call->symbol) || is_exec(call);
+        return wct_has_enter_record(call->symbol) || wct_is_exec(call);
 }
 
 /* Whether the target's limits are against the call's records. They are asked once. */
@@ -249,13 +130,20 @@ is_hidden(struct wct_call *call, struct wci_ring *ring)
         return call->hidden;
 }
 
+/* Somebody may still change the call, skip it or give it another result: what comes of it is not known yet. */
+static bool
+may_change(const struct wct_symbol *symbol)
+{
+        return wct_has_handler(symbol) || symbol->inject != 0 || wct_asks(symbol) != 0;
+}
+
 /* Where nothing but the number of records matters, the limits are asked before anything else is done. */
 static bool
 is_over(struct wct_call *call, struct wci_count *count, uint64_t word)
 {
         call->limited = (word & WCI_WORD_LIMITED) != 0;
         const bool asked = call->symbol->when_before != 0 || call->symbol->when_after != 0;
-        const bool acts = asked || wct_has_handler(call->symbol) || call->symbol->inject != 0;
+        const bool acts = asked || may_change(call->symbol);
         if (!call->limited || acts || wct_session.limits[call->symbol->target].shortest != 0)
                 return false;
         call->limited = false;
@@ -271,10 +159,10 @@ before_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site
 {
         if (counts_early(call) && is_hidden(call, ring))
                 return;
-        if (has_enter_record(call->symbol))
-                enter_write(call, ring, site);
-        if (is_exec(call))
-                exec_write(call, ring, site);
+        if (wct_has_enter_record(call->symbol))
+                wct_write_enter(call, ring, site);
+        if (wct_is_exec(call))
+                wct_write_exec(call, ring, site);
 }
 
 /* --- enter -------------------------------------------------------------------------------------------------------- */
@@ -322,7 +210,7 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
         call->back = site->back;
         call->duration = 0;
         call->injected = 0;
-        call->recorded = call->waiting = call->skipped = call->shown = call->limited = call->hidden = false;
+        call->recorded = call->waiting = call->skipped = call->shown = call->limited = call->hidden = call->early = false;
         call->kept = NULL;
         const uint64_t word = word_of(symbol);
         if (!(word & WCI_WORD_ON) || wct_session.over)
@@ -346,10 +234,10 @@ wct_call_enter(struct wct_call *call, const struct wct_symbol *symbol, const str
                 return;
         call->serial = ++ring->serial;
         begin(call, ring, site);
-        const bool handled = wct_has_handler(symbol) || symbol->inject != 0; /* or what comes of it is not known yet */
+        call->early = may_change(symbol);
         call->handlers = wct_pair_of(symbol);
-        call->recorded = handled || !enters_only(symbol);
-        if (handled)
+        call->recorded = call->early || !wct_enters_only(symbol);
+        if (call->early)
                 return;
         before_write(call, ring, site);
         if (!call->recorded) {
@@ -365,14 +253,14 @@ wct_call_changed(struct wct_call *call, const struct wct_site *site)
                 return;
         values_take(call, site);
         begin(call, site->tracee->ring, site);
-        if (call->symbol->inject == 0)
-                before_write(call, site->tracee->ring, site);
 }
 
 void
 wct_call_goes_on(struct wct_call *call, const struct wct_site *site)
 {
-        if (call->recorded && !call->shown && wct_ring_is_live(site->tracee))
+        const bool due = call->early && call->recorded && wct_ring_is_live(site->tracee);
+        call->early = false;
+        if (due)
                 before_write(call, site->tracee->ring, site);
 }
 
@@ -384,28 +272,6 @@ wct_call_returned(struct wct_call *call)
         if (!call->recorded || call->duration != 0)
                 return;
         call->duration = target_of(call->symbol)->clocks == WCT_CLOCK_TWO ? wct_clock() - call->clock : WCI_NO_DURATION;
-}
-
-/* An exec that has succeeded: what was behind its pointers is gone. */
-static bool
-memory_is_gone(const struct wct_call *call, bool failed)
-{
-        return (call->symbol->flags & WCT_EXECS) != 0 && !failed;
-}
-
-static void
-exit_write(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site)
-{
-        const struct wct_symbol *symbol = call->symbol;
-        struct wct_kept *later = NULL;
-        const uint64_t word = wct_result_word(symbol, site);
-        const bool failed = wct_result_is_failure(symbol, word);
-        call->result = (int64_t)word;
-        if (wct_facts(symbol)->at_exit && !memory_is_gone(call, failed))
-                later = wct_captures_take(call, site, failed ? WCT_MOMENT_FAILURE : WCT_MOMENT_SUCCESS);
-        const bool counted = is_exec(call);
-        if (record_write(call, ring, site, WCI_CALL, symbol->target | (counted ? WCT_UNCOUNTED : 0), later) && !counted)
-                wct_ring_count(ring, symbol->target)->returned++;
 }
 
 /* A coroutine's call may end in another thread than it was entered in, even in one that has no ring yet. */
@@ -440,10 +306,10 @@ wct_call_exit(struct wct_call *call, const struct wct_site *site)
         wct_call_returned(call);
         if (has_ring(tracee)) {
                 const bool hidden = is_hidden(call, tracee->ring);
-                if (!hidden && !call->shown && has_enter_record(call->symbol))
-                        enter_write(call, tracee->ring, site);
-                if (!hidden && !enters_only(call->symbol))
-                        exit_write(call, tracee->ring, site);
+                if (!hidden && !call->shown && wct_has_enter_record(call->symbol))
+                        wct_write_enter(call, tracee->ring, site);
+                if (!hidden && !wct_enters_only(call->symbol))
+                        wct_write_exit(call, tracee->ring, site);
                 if (tracee->ring->depth > call->place)
                         tracee->ring->depth = call->place;
         }

@@ -93,22 +93,58 @@ skip(struct wct_tracee *tracee, struct wct_call *call)
         wct_return_innermost(tracee);
 }
 
-/* Returns false when it was skipped. */
-static bool
-handle(struct wct_tracee *tracee, struct wct_call *call, struct wct_site *site)
+static struct wct_call *
+innermost(struct wct_tracee *tracee)
 {
-        const bool skips = wct_handler_enter(tracee, call->symbol);
+        return &tracee->calls[tracee->depth - 1];
+}
+
+/* Somebody may have changed it, or (skips) have given its result. Returns false when it is not made any more. */
+static bool
+changed(struct wct_tracee *tracee, bool skips)
+{
         const struct user_regs_struct *regs = wct_regs(tracee);
+        struct wct_call *call = innermost(tracee);
         uint64_t registers[6];
+        struct wct_site site = {.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back};
         if (regs == NULL)
                 return true;
         registers_of(regs, registers);
-        site->registers = registers;
-        wct_call_changed(call, site);
+        wct_call_changed(call, &site);
         if (!skips || (call->symbol->flags & WCT_NORETURN))
                 return true;
+        call->skipped = true;
+        wct_call_goes_on(call, &site);
         skip(tracee, call);
         return false;
+}
+
+/* Behind its handler and its question. Returns false when the function is not to be run. */
+static bool
+go_on(struct wct_tracee *tracee)
+{
+        struct wct_call *call = innermost(tracee);
+        const struct wct_site site = {.tracee = tracee, .sp = call->sp, .back = call->back};
+        const bool given = wct_fault_enter(tracee, call);
+        wct_call_goes_on(call, &site);
+        if (given) {
+                skip(tracee, call);
+                return false;
+        }
+        if ((call->symbol->flags & WCT_NORETURN) || !wct_return_await(tracee, call->sp, call->back)) {
+                wct_call_drop(innermost(tracee), tracee);
+                wct_call_pop(tracee);
+        }
+        return true;
+}
+
+/* The instruction under the breakpoint is due afterwards, unless the function is not run. */
+static void
+answered(struct wct_tracee *tracee, const struct wct_answer *answer)
+{
+        const bool skips = wct_answer_enter(tracee, innermost(tracee), answer);
+        if (!changed(tracee, skips) || !go_on(tracee))
+                tracee->pause_passes = false;
 }
 
 static bool
@@ -126,18 +162,11 @@ enter(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t sp, u
                 wct_call_pop(tracee);
                 return true;
         }
-        if (wct_has_handler(symbol) && !handle(tracee, call, &site))
+        if (wct_has_handler(symbol) && !changed(tracee, wct_handler_enter(tracee, symbol)))
                 return false;
-        call = &tracee->calls[tracee->depth - 1];
-        if (wct_fault_enter(tracee, call)) {
-                skip(tracee, call);
-                return false;
-        }
-        if ((symbol->flags & WCT_NORETURN) || !wct_return_await(tracee, sp, back)) {
-                wct_call_drop(&tracee->calls[tracee->depth - 1], tracee);
-                wct_call_pop(tracee);
-        }
-        return true;
+        if (wct_asks(symbol) & WCT_ASKS_BEFORE && wct_ask(tracee, innermost(tracee), &site, WCI_ENTER, answered))
+                return true;
+        return go_on(tracee);
 }
 
 static bool

@@ -6,26 +6,12 @@
  * What wc-run itself starts is not meant: the execve that begins the program is let through, and not counted.
  * Absent on purpose: waiting (wct_pause.c).
  */
-#include "wct_handler.h"
 #include "wct_record.h"
-
-#define SKIP (~0ull)
 
 static const struct wc_rule *
 rule_of(const struct wct_symbol *symbol)
 {
         return symbol->inject != 0 ? &wct_plan.injects[symbol->inject - 1] : NULL;
-}
-
-static void
-give(struct wct_tracee *tracee, const struct wct_symbol *symbol, const struct wc_rule *rule)
-{
-        struct wct_view view;
-        wct_view_enter(&view, tracee, symbol);
-        view.shown.rax = (uint64_t)rule->result;
-        view.shown.orig_rax = SKIP;
-        wct_view_apply(&view, tracee, symbol);
-        wct_errno_give(tracee, symbol, rule->error);
 }
 
 /* Count the call; if it is meant, do what the rule says. */
@@ -41,7 +27,7 @@ apply(struct wct_tracee *tracee, struct wct_call *call, const struct wc_rule *ru
                 wct_pause(tracee, rule->delay_enter);
         if (rule->gives == 0)
                 return;
-        give(tracee, call->symbol, rule);
+        wct_result_give(tracee, call->symbol, (uint64_t)rule->result, rule->error);
         call->skipped = true;
         call->result = (int64_t)wct_regs(tracee)->rax;
 }
@@ -50,11 +36,8 @@ bool
 wct_fault_enter(struct wct_tracee *tracee, struct wct_call *call)
 {
         const struct wc_rule *rule = rule_of(call->symbol);
-        const struct wct_site site = {.tracee = tracee, .sp = call->sp, .back = call->back};
-        if (rule == NULL || !call->recorded)
-                return false;
-        apply(tracee, call, rule);
-        wct_call_goes_on(call, &site);
+        if (rule != NULL && call->recorded)
+                apply(tracee, call, rule);
         return call->skipped;
 }
 

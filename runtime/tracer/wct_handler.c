@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 
+#define SKIP (~0ull)
+
 static struct wct_handler *
 usable(struct wct_handler *handler)
 {
@@ -45,6 +47,17 @@ wct_errno_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, int e
         const uint64_t place = wct_errno_place(tracee);
         if (place != 0)
                 wct_write(tracee->tid, place, &error, sizeof error);
+}
+
+void
+wct_result_give(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t result, int error)
+{
+        struct wct_view view;
+        wct_view_enter(&view, tracee, symbol);
+        view.shown.rax = result;
+        view.shown.orig_rax = SKIP;
+        wct_view_apply(&view, tracee, symbol);
+        wct_errno_give(tracee, symbol, error);
 }
 
 static bool

@@ -170,10 +170,11 @@ wct_resume(struct wct_tracee *tracee)
                 tracee->held = true;
                 return;
         }
-        if (tracee->paused != 0 && !wct_session.over) {
+        if ((tracee->paused != 0 || tracee->question != NULL) && !wct_session.over) {
                 stand_still(tracee);
                 return;
         }
+        wct_ask_forget(tracee); /* it is let go while it waits */
         if (tracee->pause_passes)
                 wct_break_go_on(tracee);
         const int signal = tracee->signal, request = request_for(tracee);
@@ -292,7 +293,7 @@ static void
 interrupt(struct wct_tracee *tracee, void *context)
 {
         (void)context;
-        if (tracee->paused != 0 && tracee->state == WCT_STOPPED)
+        if ((tracee->paused != 0 || tracee->question != NULL) && tracee->state == WCT_STOPPED)
                 tracee->held = true;
         if (tracee->process != NULL && tracee->state != WCT_STOPPED)
                 ptrace(PTRACE_INTERRUPT, tracee->tid, 0, 0);

@@ -37,8 +37,16 @@ bool wct_is_between_calls(pid_t tid); /* wct_inject.c: where it is stopped, call
 void wct_on_stop(struct wct_tracee *tracee, int number); /* PTRACE_EVENT_STOP */
 
 /* wct_syscall.c */
-bool wct_on_step(struct wct_tracee *tracee); /* SIGTRAP on the way into a signal handler; true: it was that */
 void wct_syscall_finish(struct wct_tracee *tracee, int64_t result); /* the innermost call, a system call, has ended */
+/* The same; `answered` goes on, with wct_syscall_answered, when the call asks first what its result is to be. */
+void wct_syscall_end(struct wct_tracee *tracee, int64_t result,
+                     void (*answered)(struct wct_tracee *tracee, const struct wct_answer *answer));
+void wct_syscall_answered(struct wct_tracee *tracee, const struct wct_answer *answer);
+
+/* wct_restart.c */
+bool wct_is_restart(int64_t result);
+bool wct_restart_enter(struct wct_tracee *tracee, uint64_t number, uint64_t ip, uint64_t sp); /* true: a call that waited goes on */
+bool wct_on_step(struct wct_tracee *tracee); /* SIGTRAP on the way into a signal handler; true: it was that */
 
 /* wct_process.c */
 void wct_process_judge(struct wct_process *process); /* what of it is shown, by its coverage */

@@ -1,7 +1,7 @@
 /*
  * wct_pause.c: tracees that stand still for a while, and nobody else with them.
  *
- * Called by wct_fault.c, and by wct_loop.c before each wait. A pause holds back the tracee's next wct_resume until its time has
+ * Called by wct_fault.c, and by wct_loop.c before each wait; wct_ask.c's tracees are looked at here as well. A pause holds back the tracee's next wct_resume until its time has
  * come; a timer ends the loop's waitpid then. The timer goes on ticking until it is set anew: a tick that comes just before
  * waitpid would be lost.
  * Absent on purpose: what a paused tracee was stopped for. What is to be let go (wct_session.over) does not wait.
@@ -48,22 +48,34 @@ arm(uint64_t when)
 }
 
 void
+wct_look_at(uint64_t when)
+{
+        if (next == 0 || when < next)
+                next = when;
+}
+
+void
 wct_pause(struct wct_tracee *tracee, uint64_t ns)
 {
         const uint64_t now = now_ns(), from = tracee->paused > now ? tracee->paused : now;
         tracee->paused = from + ns;
-        if (next == 0 || tracee->paused < next)
-                next = tracee->paused;
+        wct_look_at(tracee->paused);
 }
 
 static void
 end_or_count(struct wct_tracee *tracee, void *context)
 {
         const uint64_t now = *(const uint64_t *)context;
+        if (tracee->question != NULL && tracee->state == WCT_STOPPED && !tracee->held) {
+                const uint64_t again = wct_ask_look(tracee, now);
+                if (again != 0)
+                        wct_look_at(again);
+                return;
+        }
         if (tracee->paused == 0)
                 return;
         if (tracee->paused > now && !wct_session.over) {
-                next = next == 0 || tracee->paused < next ? tracee->paused : next;
+                wct_look_at(tracee->paused);
                 return;
         }
         tracee->paused = 0;
@@ -74,10 +86,11 @@ end_or_count(struct wct_tracee *tracee, void *context)
 void
 wct_pauses_end(void)
 {
+        const bool answered = wct_answers_came();
         if (next == 0)
                 return;
         uint64_t now = now_ns();
-        if (now >= next) {
+        if (answered || now >= next) {
                 next = 0;
                 wct_each_tracee(end_or_count, &now);
         }

@@ -271,7 +271,7 @@ image_begin(struct wct_tracee *tracee)
                 if (process->segment != NULL)
                         wct_ring_claim(tracee, WCI_PROCESS_EXEC);
         }
-        if (wct_plan.has_functions)
+        if (wct_plan.has_functions || wct_texts_are_wanted())
                 wct_space_exec(tracee);
         wct_pin(process);
 }

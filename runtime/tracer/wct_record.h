@@ -86,13 +86,15 @@ struct wci_cell *wct_ring_cells(struct wci_ring *ring);
 uint64_t wct_ring_slack(void);
 uint64_t wct_counts_size(void); /* of one ring, in whole pages */
 
-/* wct_segment.c, for wct_ring.c and wct_call.c */
+/* wct_segment.c, wct_owner.c, for wct_ring.c and wct_call.c */
 bool wct_populate(void *start, size_t size);
 void wct_degrade(struct wci_ring *ring, enum wci_loss reason);
 void wct_turn_off(struct wci_ring *ring); /* nobody reads any more */
 /* The ring that a thread's next record goes to, claimed when it has none; NULL: there is none (counted as lost then). */
 struct wci_ring *wct_ring_for_call(struct wct_tracee *tracee, uint32_t target);
 bool wct_ring_is_live(const struct wct_tracee *tracee); /* its ring's segment is still there */
+/* Where its owner's question stands, and how to say so to whoever answers. NULL: there is no room for questions. */
+struct wci_question *wct_ring_question(struct wci_ring *ring, uint64_t *hint);
 
 /* --- what is kept of a call (wct_capture.c, wct_value.c) ---------------------------------------------------------- */
 
@@ -131,6 +133,21 @@ void wct_captures_store(const struct wct_symbol *symbol, struct wct_kept *entry,
 
 /* Copy bytes into a record's cells from cell on; returns the cell behind them. */
 uint32_t wct_piece_store(struct wci_cell *record, uint32_t cell, const uint8_t *from, uint32_t length);
+
+/* --- records of a call (wct_written.c) ----------------------------------------------------------------------------- */
+
+bool wct_enters_only(const struct wct_symbol *symbol);
+bool wct_has_enter_record(const struct wct_symbol *symbol);
+bool wct_is_exec(const struct wct_call *call);
+void wct_write_enter(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site);
+/*
+ * As in the shim, the EXEC record stands for the call, which is counted here: its CALL record comes only if it fails. Where
+ * it is lost, that one is not written either.
+ */
+void wct_write_exec(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site);
+void wct_write_exit(struct wct_call *call, struct wci_ring *ring, const struct wct_site *site);
+/* The record that shows a call which waits, outside of a ring: an ENTER before it, a CALL after it. Returns its cells. */
+uint32_t wct_write_question(struct wct_call *call, const struct wct_site *site, enum wci_kind kind, struct wci_cell *cell);
 
 /* --- programs (wct_length.c) -------------------------------------------------------------------------------------- */
 

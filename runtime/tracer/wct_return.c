@@ -189,24 +189,6 @@ site_after(struct wct_site *site, uint64_t registers[6], struct wct_tracee *trac
         return true;
 }
 
-void
-wct_return_innermost(struct wct_tracee *tracee)
-{
-        struct wct_call *call = &tracee->calls[tracee->depth - 1];
-        struct wct_site site;
-        uint64_t registers[6];
-        wct_call_returned(call);
-        const bool asked = call->symbol->when_after != 0 && site_after(&site, registers, tracee, call);
-        if (!asked || wct_call_holds(call, &site)) {
-                if (call->handlers != NULL)
-                        wct_handler_exit(tracee, call);
-                if (site_after(&site, registers, tracee, call))
-                        wct_call_exit(call, &site);
-        }
-        wct_fault_exit(tracee, call);
-        wct_call_pop(tracee);
-}
-
 /* The innermost call that this return ends: its index + 1; 0: there is none. */
 static uint32_t
 find(const struct wct_tracee *tracee, uint64_t sp, uint64_t back)
@@ -217,6 +199,39 @@ find(const struct wct_tracee *tracee, uint64_t sp, uint64_t back)
                         return i;
         }
         return 0;
+}
+
+/* The innermost call is back: its handler, its record. */
+static void
+finish(struct wct_tracee *tracee, bool holds)
+{
+        struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        struct wct_site site;
+        uint64_t registers[6];
+        if (holds && call->handlers != NULL)
+                wct_handler_exit(tracee, call);
+        if (holds && site_after(&site, registers, tracee, call))
+                wct_call_exit(call, &site);
+        wct_fault_exit(tracee, call);
+        wct_call_pop(tracee);
+}
+
+static void answered(struct wct_tracee *tracee, const struct wct_answer *answer);
+
+bool
+wct_return_innermost(struct wct_tracee *tracee)
+{
+        struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        struct wct_site site;
+        uint64_t registers[6];
+        wct_call_returned(call);
+        const bool asks = call->recorded && wct_asks(call->symbol) & WCT_ASKS_AFTER;
+        const bool known = (asks || call->symbol->when_after != 0) && site_after(&site, registers, tracee, call);
+        const bool holds = !known || wct_call_holds(call, &site);
+        if (holds && known && asks && wct_ask(tracee, call, &site, WCI_CALL, answered))
+                return false;
+        finish(tracee, holds);
+        return true;
 }
 
 /* A coroutine that goes on in another thread than it was entered in: its call changes hands. */
@@ -236,6 +251,7 @@ take_over(struct wct_tracee *tracee, uint64_t sp, uint64_t back)
         *call = other->calls[other->depth - 1];
         call->place = place;
         other->calls[other->depth - 1].kept = NULL;
+        other->calls[other->depth - 1].text = 0;
         wct_call_pop(other);
         return true;
 }
@@ -257,6 +273,35 @@ ends_resolving(struct wct_tracee *tracee, uint64_t sp, uint64_t back)
         return false;
 }
 
+/* End the calls that a return to `back` ends. Returns how many; those behind one that asks first are ended when it goes on. */
+static uint32_t
+end_all(struct wct_tracee *tracee, uint64_t sp, uint64_t back)
+{
+        uint32_t ended = 0, index;
+        while ((index = find(tracee, sp, back)) > 0 || (ended == 0 && take_over(tracee, sp, back))) {
+                if (index > 0 && index < tracee->depth)
+                        bring_up(tracee, index - 1);
+                ended++;
+                if (!wct_return_innermost(tracee))
+                        return ended;
+        }
+        wct_calls_clean(tracee, sp + 8);
+        return ended;
+}
+
+static void
+answered(struct wct_tracee *tracee, const struct wct_answer *answer)
+{
+        const struct wct_call *call = &tracee->calls[tracee->depth - 1];
+        const uint64_t sp = call->sp, back = call->back;
+        wct_answer_exit(tracee, call, answer);
+        finish(tracee, true);
+        if (find(tracee, sp, back) > 0)
+                end_all(tracee, sp, back);
+        else
+                wct_calls_clean(tracee, sp + 8);
+}
+
 bool
 wct_return_hit(struct wct_tracee *tracee, struct wct_break *one)
 {
@@ -265,19 +310,12 @@ wct_return_hit(struct wct_tracee *tracee, struct wct_break *one)
                 return false;
         const uint64_t sp = regs->rsp - 8;
         const bool resolved = tracee->process->space->resolving != NULL && ends_resolving(tracee, sp, one->address);
-        uint32_t ended = 0, index;
         if (tracee->process->space->moves_stacks && find(tracee, sp, one->address) == 0)
                 wct_go_follow(tracee, sp, one->address);
-        while ((index = find(tracee, sp, one->address)) > 0 || (ended == 0 && take_over(tracee, sp, one->address))) {
-                if (index > 0 && index < tracee->depth)
-                        bring_up(tracee, index - 1);
-                wct_return_innermost(tracee);
-                ended++;
-        }
+        const uint32_t ended = end_all(tracee, sp, one->address);
         if (ended == 0 && !resolved)
                 grow_idle(tracee, one);
         else
                 one->idle = 0;
-        wct_calls_clean(tracee, sp + 8);
         return ended > 0;
 }

@@ -124,6 +124,7 @@ wct_space_inherit(struct wct_space *space, bool share)
         child->users = 1;
         child->resolving = NULL;
         memset(child->awaited, 0, sizeof child->awaited);
+        memset(child->text_taken, 0, sizeof child->text_taken);
         child->modules = copy_of(space->modules, space->module_count * sizeof *space->modules);
         child->module_count = child->modules != NULL ? space->module_count : 0;
         child->executable = copy_of(space->executable, space->executable_count * sizeof *space->executable);
@@ -315,7 +316,10 @@ wct_space_exec(struct wct_tracee *tracee)
         wct_space_release(tracee->process->space);
         tracee->process->space = NULL;
         wct_break_forget(tracee);
-        if (wct_space_of(tracee) == NULL || !wct_plan.has_functions || tracee->process->coverage == WCT_EVENTS_ONLY)
+        if (wct_space_of(tracee) == NULL || tracee->process->coverage == WCT_EVENTS_ONLY)
+                return;
+        wct_texts_make(tracee);
+        if (!wct_plan.has_functions)
                 return;
         const struct user_regs_struct *regs = wct_regs(tracee);
         if (regs != NULL)
@@ -326,7 +330,10 @@ void
 wct_space_attach(struct wct_tracee *tracee)
 {
         struct wct_space *space = wct_space_of(tracee);
-        if (space == NULL || !wct_plan.has_functions)
+        if (space == NULL)
+                return;
+        wct_texts_make(tracee);
+        if (!wct_plan.has_functions)
                 return;
         space->started = true;
         wct_space_look(tracee, true);

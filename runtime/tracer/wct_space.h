@@ -19,6 +19,7 @@
 #define WCT_POOL_SIZE 65536u
 #define WCT_SLOT_SIZE WCT_MOVED_MOST
 #define WCT_SLOTS (WCT_POOL_SIZE / WCT_SLOT_SIZE)
+#define WCT_TEXTS 64u /* calls of a process that were given strings, at once */
 
 enum wct_role {
         WCT_ROLE_ENTRY = 1,    /* functions of the plan begin here */
@@ -105,6 +106,8 @@ struct wct_space {
         bool relocated;      /* so have its first libraries: what comes later is not yet, when it is told */
         bool moves_stacks;   /* its program does */
         bool no_pools;       /* the tracee may not map memory */
+        uint64_t texts;      /* memory for the strings of answers (wct_text.c); 0: none */
+        bool text_taken[WCT_TEXTS];
 };
 
 #define WCT_MOST_OWED 8
@@ -175,7 +178,7 @@ void wct_calls_clean(struct wct_tracee *tracee, uint64_t sp);
 void wct_calls_replace(struct wct_tracee *tracee, const struct wct_symbol *symbol, uint64_t sp, uint64_t back);
 bool wct_return_await(struct wct_tracee *tracee, uint64_t sp, uint64_t back); /* false: nothing can return there */
 bool wct_return_hit(struct wct_tracee *tracee, struct wct_break *one); /* true: it was somebody's */
-void wct_return_innermost(struct wct_tracee *tracee); /* it has returned: handler, record */
+bool wct_return_innermost(struct wct_tracee *tracee); /* false: it asks first what its result is to be, and ends with the answer */
 
 /* wct_go.c */
 bool wct_go_begins_anew(struct wct_tracee *tracee, const struct wct_break *one, uint64_t sp, uint64_t back);

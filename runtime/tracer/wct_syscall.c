@@ -20,22 +20,11 @@
 
 #include <errno.h>
 #include <linux/audit.h>
-#include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 
 #define FILTER_MARK 0x5743u /* seccomp.py: what our filter says with its stops */
 #define X32_BIT 0x40000000u
-
-/* errno.h of the kernel: never seen by a program. */
-enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
-
-static bool
-is_restart(int64_t result)
-{
-        return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND ||
-               result == -ERESTART_RESTARTBLOCK;
-}
 
 static struct wct_call *
 innermost(struct wct_tracee *tracee)
@@ -49,62 +38,6 @@ struct entry {
         uint64_t number, ip, sp;
         const uint64_t *args;
 };
-
-static void
-wait_no_more(struct wct_tracee *tracee, struct wct_call *call)
-{
-        call->waiting = false;
-        tracee->waiting--;
-        tracee->returning -= call->frame != 0;
-        call->frame = 0;
-}
-
-/* A signal handler returns: the call that it came upon may go on now. */
-static void
-handler_returns(struct wct_tracee *tracee, uint64_t sp)
-{
-        for (uint32_t i = tracee->depth; i-- != 0;) {
-                struct wct_call *call = &tracee->calls[i];
-                if (!call->waiting || call->frame != sp)
-                        continue;
-                call->frame = 0;
-                tracee->returning--;
-                return;
-        }
-}
-
-/* S3. The call that goes on, if this is one; what a longjmp out of a handler has left above it is dropped. */
-static bool
-goes_on(struct wct_tracee *tracee, const struct entry *entry)
-{
-        for (uint32_t i = tracee->depth; i-- != 0;) {
-                struct wct_call *call = &tracee->calls[i];
-                const bool same = call->waiting && call->frame == 0 && call->back == entry->ip && call->sp == entry->sp;
-                if (!same || (entry->number != SYS_restart_syscall && entry->number != (uint64_t)call->symbol->number))
-                        continue;
-                while (tracee->depth > i + 1)
-                        wct_call_pop(tracee);
-                wait_no_more(tracee, call);
-                tracee->exit_wanted = true;
-                return true;
-        }
-        return false;
-}
-
-/* Whether an entry with this sp shows that the call's frame is gone: it is made from there, or from farther up the stack. */
-static bool
-is_left(const struct wct_call *call, uint64_t sp)
-{
-        const bool handler_elsewhere = call->frame > call->sp && sp <= call->frame; /* on a stack of its own, above */
-        return call->waiting && call->sp <= sp && !handler_elsewhere;
-}
-
-static void
-drop_left(struct wct_tracee *tracee, uint64_t sp)
-{
-        while (tracee->depth != 0 && is_left(innermost(tracee), sp))
-                wct_call_pop(tracee);
-}
 
 static const struct wct_symbol *
 symbol_for(struct wct_tracee *tracee, const struct entry *entry)
@@ -128,12 +61,31 @@ site_of(struct wct_site *site, struct wct_tracee *tracee, const struct wct_call 
         *site = (struct wct_site){.tracee = tracee, .registers = registers, .sp = call->sp, .back = call->back};
 }
 
-/* The target's handler, with the registers of the stop; what it changes counts. */
+/* The program finds its registers behind the call as it left them, whatever the call was made with. */
 static void
-handle_entry(struct wct_tracee *tracee)
+note_own(struct wct_call *call, const uint64_t *own, const uint64_t args[6])
 {
-        const struct wct_symbol *symbol = innermost(tracee)->symbol;
-        const bool skips = wct_handler_enter(tracee, symbol);
+        if (call->differs || memcmp(own, args, sizeof call->own) == 0)
+                return;
+        memcpy(call->own, own, sizeof call->own);
+        call->differs = true;
+}
+
+static void
+give_back_own(struct wct_tracee *tracee, const struct wct_call *call)
+{
+        struct user_regs_struct *regs = wct_regs(tracee);
+        if (!call->differs || regs == NULL || call->symbol->number == SYS_rt_sigreturn)
+                return;
+        regs->rdi = call->own[0], regs->rsi = call->own[1], regs->rdx = call->own[2];
+        regs->r10 = call->own[3], regs->r8 = call->own[4], regs->r9 = call->own[5];
+        wct_regs_touch(tracee);
+}
+
+/* Somebody may have changed it, or (skips) have given its result, in the registers of the stop. own: as they were. */
+static void
+changed(struct wct_tracee *tracee, const uint64_t *own, bool skips)
+{
         const struct user_regs_struct *regs = wct_regs(tracee);
         struct wct_call *call = innermost(tracee);
         if (regs == NULL)
@@ -145,7 +97,32 @@ handle_entry(struct wct_tracee *tracee)
         const uint64_t args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
         struct wct_site site;
         site_of(&site, tracee, call, args);
+        note_own(call, own, args);
         wct_call_changed(call, &site);
+}
+
+/* Behind its handler and its question. */
+static void
+go_on(struct wct_tracee *tracee)
+{
+        struct wct_call *call = innermost(tracee);
+        struct wct_site site;
+        site_of(&site, tracee, call, NULL);
+        if (!call->skipped)
+                wct_fault_enter(tracee, call);
+        wct_call_goes_on(call, &site);
+        tracee->exit_wanted = true;
+}
+
+static void
+entry_answered(struct wct_tracee *tracee, const struct wct_answer *answer)
+{
+        const struct user_regs_struct *regs = wct_regs(tracee);
+        if (regs != NULL) {
+                const uint64_t own[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
+                changed(tracee, own, wct_answer_enter(tracee, innermost(tracee), answer));
+        }
+        go_on(tracee);
 }
 
 static void
@@ -162,11 +139,11 @@ begin(struct wct_tracee *tracee, const struct wct_symbol *symbol, const struct e
                 return;
         }
         if (wct_has_handler(symbol))
-                handle_entry(tracee);
+                changed(tracee, entry->args, wct_handler_enter(tracee, symbol));
         call = innermost(tracee);
-        if (!call->skipped)
-                wct_fault_enter(tracee, call);
-        tracee->exit_wanted = true;
+        const bool asks = wct_asks(symbol) & WCT_ASKS_BEFORE && !call->skipped;
+        if (!asks || !wct_ask(tracee, call, &site, WCI_ENTER, entry_answered))
+                go_on(tracee);
 }
 
 static bool
@@ -198,12 +175,8 @@ on_entry(struct wct_tracee *tracee, uint32_t arch, const struct entry *entry)
         tracee->restarting = tracee->framing = false;
         if (is_foreign(arch, entry->number))
                 return;
-        if (tracee->returning != 0 && entry->number == SYS_rt_sigreturn)
-                handler_returns(tracee, entry->sp);
-        else if (tracee->waiting != 0 && goes_on(tracee, entry))
+        if (tracee->waiting != 0 && wct_restart_enter(tracee, entry->number, entry->ip, entry->sp))
                 return;
-        else if (tracee->waiting != 0)
-                drop_left(tracee, entry->sp);
         if (process->pinned && wct_pin_is_affinity((long)entry->number)) {
                 tracee->affinity = true;
                 wct_pin_affinity_enter(tracee);
@@ -231,9 +204,8 @@ refuse(struct wct_tracee *tracee)
 /* --- exit --------------------------------------------------------------------------------------------------------- */
 
 static int64_t
-handle_exit(struct wct_tracee *tracee, int64_t result)
+result_now(struct wct_tracee *tracee, int64_t result)
 {
-        wct_handler_exit(tracee, innermost(tracee));
         const struct user_regs_struct *regs = wct_regs(tracee);
         return regs == NULL ? result : (int64_t)regs->rax;
 }
@@ -246,23 +218,61 @@ site_back(struct wct_site *site, struct wct_tracee *tracee, const struct wct_cal
         site->error = result < 0 && result >= -4095 ? (int)-result : 0;
 }
 
-void
-wct_syscall_finish(struct wct_tracee *tracee, int64_t result)
+/* A successful exec: what began the call is gone. */
+static bool
+is_replaced(const struct wct_call *call, int64_t result)
+{
+        return call->symbol->flags & WCT_EXECS && result == 0;
+}
+
+/* Its handler, its record. */
+static void
+finish(struct wct_tracee *tracee, int64_t result, bool holds)
 {
         struct wct_call *call = innermost(tracee);
-        struct wct_site site;
-        wct_call_returned(call);
-        site_back(&site, tracee, call, result);
-        if (wct_call_holds(call, &site)) {
-                if (call->handlers != NULL && !(call->symbol->flags & WCT_EXECS && result == 0))
-                        result = handle_exit(tracee, result);
+        const bool replaced = is_replaced(call, result);
+        if (holds) {
+                struct wct_site site;
+                if (call->handlers != NULL && !replaced) {
+                        wct_handler_exit(tracee, call);
+                        result = result_now(tracee, result);
+                }
                 call = innermost(tracee);
                 site_back(&site, tracee, call, result);
                 wct_call_exit(call, &site);
         }
         wct_fault_exit(tracee, call);
+        if (!replaced)
+                give_back_own(tracee, call);
         wct_call_pop(tracee);
         tracee->exit_wanted = false;
+}
+
+void
+wct_syscall_answered(struct wct_tracee *tracee, const struct wct_answer *answer)
+{
+        struct wct_call *call = innermost(tracee);
+        wct_answer_exit(tracee, call, answer);
+        finish(tracee, result_now(tracee, call->result), true);
+}
+
+void
+wct_syscall_end(struct wct_tracee *tracee, int64_t result, void (*answered)(struct wct_tracee *, const struct wct_answer *))
+{
+        struct wct_call *call = innermost(tracee);
+        struct wct_site site;
+        wct_call_returned(call);
+        site_back(&site, tracee, call, result);
+        const bool holds = wct_call_holds(call, &site);
+        const bool asks = holds && call->recorded && wct_asks(call->symbol) & WCT_ASKS_AFTER && !is_replaced(call, result);
+        if (!asks || !wct_ask(tracee, call, &site, WCI_CALL, answered))
+                finish(tracee, result, holds);
+}
+
+void
+wct_syscall_finish(struct wct_tracee *tracee, int64_t result)
+{
+        wct_syscall_end(tracee, result, wct_syscall_answered);
 }
 
 /* The result that a handler put in the place of a call that was not made. */
@@ -289,7 +299,7 @@ on_exit_stop(struct wct_tracee *tracee, int64_t result)
         struct wct_call *call = innermost(tracee);
         if (call->skipped) {
                 result = result_put(tracee, call->result);
-        } else if (is_restart(result) && call->symbol->number != SYS_rt_sigreturn) {
+        } else if (wct_is_restart(result) && call->symbol->number != SYS_rt_sigreturn) {
                 call->waiting = true;
                 tracee->waiting++;
                 tracee->exit_wanted = false;
@@ -328,68 +338,4 @@ wct_on_syscall(struct wct_tracee *tracee)
                 break;
         }
         wct_resume(tracee);
-}
-
-/* --- a handler upon a call that waits ----------------------------------------------------------------------------- */
-
-/* The call's exit handler sees the registers as they would be without the signal, and changes what the frame gives back. */
-static void
-finish_in_frame(struct wct_tracee *tracee, const greg_t *saved, uint64_t at)
-{
-        struct user_regs_struct *regs = wct_regs(tracee);
-        const struct user_regs_struct here = *regs;
-        regs->rdi = (uint64_t)saved[REG_RDI], regs->rsi = (uint64_t)saved[REG_RSI], regs->rdx = (uint64_t)saved[REG_RDX];
-        regs->r10 = (uint64_t)saved[REG_R10], regs->r8 = (uint64_t)saved[REG_R8], regs->r9 = (uint64_t)saved[REG_R9];
-        regs->rax = (uint64_t)saved[REG_RAX], regs->rip = (uint64_t)saved[REG_RIP], regs->rsp = (uint64_t)saved[REG_RSP];
-        regs->orig_rax = (uint64_t)innermost(tracee)->symbol->number;
-        wct_syscall_finish(tracee, saved[REG_RAX]);
-        const uint64_t result = regs->rax;
-        *regs = here;
-        if (result != (uint64_t)saved[REG_RAX])
-                wct_write(tracee->tid, at + REG_RAX * sizeof *saved, &result, sizeof result);
-}
-
-/* The kernel makes it again, now or when the handler has returned. */
-static void
-note_restart(struct wct_tracee *tracee, struct wct_call *call, const struct user_regs_struct *regs)
-{
-        tracee->restarting = regs->rip == call->back;
-        if (tracee->restarting || call->frame != 0)
-                return;
-        call->frame = regs->rsp + 8; /* the handler's return address is popped by its ret */
-        tracee->returning++;
-}
-
-/*
- * One step after a signal came upon a call that waits. Where a handler begins, the kernel has decided: its frame (rdx: ucontext)
- * goes back in front of the instruction, or behind it with the call's result. Where none began after all, the call was made
- * again and the step is its end.
- */
-bool
-wct_on_step(struct wct_tracee *tracee)
-{
-        const struct user_regs_struct *regs = wct_regs(tracee);
-        greg_t saved[NGREG];
-        tracee->framing = false;
-        if (regs == NULL)
-                return true;
-        if (tracee->depth == 0 || !innermost(tracee)->waiting)
-                return false;
-        struct wct_call *call = innermost(tracee);
-        const uint64_t at = regs->rdx + offsetof(ucontext_t, uc_mcontext.gregs);
-        const bool again = regs->rip == call->back;
-        if (!again && wct_read(tracee->tid, saved, at, sizeof saved) != sizeof saved)
-                return true;
-        const bool ended = again ? !is_restart((int64_t)regs->rax) : (uint64_t)saved[REG_RIP] == call->back;
-        if (!ended) {
-                note_restart(tracee, call, regs);
-                return true;
-        }
-        tracee->restarting = false;
-        wait_no_more(tracee, call);
-        if (again)
-                wct_syscall_finish(tracee, (int64_t)regs->rax);
-        else
-                finish_in_frame(tracee, saved, at);
-        return true;
 }

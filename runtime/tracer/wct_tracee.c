@@ -127,6 +127,7 @@ wct_tracee_remove(struct wct_tracee *tracee)
 {
         unlink_from(tracee);
         count--;
+        wct_ask_forget(tracee);
         while (tracee->depth != 0)
                 wct_call_pop(tracee);
         free(tracee->calls);
@@ -226,6 +227,8 @@ wct_call_pop(struct wct_tracee *tracee)
         tracee->returning -= call->frame != 0;
         if (call->kept != NULL)
                 wct_call_drop(call, tracee);
+        if (call->text != 0)
+                wct_text_leave(tracee, call);
         tracee->depth--;
 }
 

@@ -46,6 +46,13 @@ wct_has_handler(const struct wct_symbol *symbol)
         return handled;
 }
 
+uint32_t
+wct_asks(const struct wct_symbol *symbol)
+{
+        (void)symbol;
+        return 0;
+}
+
 /* Which they are is nobody's concern here. */
 const struct wct_pair *
 wct_pair_of(const struct wct_symbol *symbol)
@@ -295,6 +302,7 @@ changed(long many)
                 if (!call->recorded)
                         die("a call with a handler is recorded");
                 wct_call_changed(call, &site);
+                wct_call_goes_on(call, &site);
                 wct_call_returned(call);
                 leave(&here, 5);
         }
