@@ -19,6 +19,7 @@ import msgspec
 from wc_intercept.generator.errors import UserError
 from wc_intercept.generator.manifest import Growth, encode
 
+from . import abi_fields as abi
 from .belonging import processes
 from .control import Control
 from .desk import Answer, Desk, Question, answer
@@ -45,7 +46,7 @@ Steps = Generator[None, None, Answer]
 
 
 class Wish(msgspec.Struct):
-    """What a config that was read again asks for: *names* of its targets are added, then *gone* are dropped."""
+    """What a config that was read again asks for: *names* of its targets are added, off; *gone* are dropped."""
 
     source: Source
     names: list[str]
@@ -104,19 +105,16 @@ class Growing:
         return wish
 
     @property
-    def base(self) -> int:
-        """How many targets the session began with."""
-        return self._session.targets
-
-    @property
-    def dropped(self) -> set[str]:
-        """Names of the targets that nobody intercepts now."""
-        return {self._drain.manifest.targets[number].name for number in self._dropped}
+    def dropped(self) -> frozenset[int]:
+        """Numbers of the targets that nobody intercepts now."""
+        return frozenset(self._dropped)
 
     def added(self, names: Iterable[str]) -> list[str]:
         """Return those of *names* that came while the programs ran and are intercepted."""
-        targets = self._drain.manifest.targets[self.base :]
-        there = {target.name for target in targets} - self.dropped
+        targets = self._drain.manifest.targets
+        there = {targets[number].name for number in range(self._session.targets, len(targets))} - {
+            targets[number].name for number in self._dropped
+        }
         return [name for name in names if name in there]
 
     def hears(self, word: str, rest: str) -> bool:
@@ -189,10 +187,10 @@ class Growing:
             yield from self._have_tracer(pid, follow)
         if wanted:
             yield from self._want(wanted)
-        if there:
+        if there and source is None:
             self._control().enable(*meant)
         if new is not None:
-            yield from self._append(new, found)
+            yield from self._append(new, found, on=source is None)
         return Answer([*meant, *(target.name for target in new.targets if new)] if new else meant, self._notes(new))
 
     def _planned(
@@ -209,11 +207,15 @@ class Growing:
             raise UserError(*error)
         return found
 
-    def _append(self, growth: Growth, found: Found) -> Generator[None, None, None]:
-        """The session first, then the programs: a record is never before its meaning."""
+    def _append(self, growth: Growth, found: Found, on: bool) -> Generator[None, None, None]:
+        """The session first, then the programs: a record is never before its meaning.
+
+        What a config brings is switched *on* by who has read it, when its handlers are there.
+        """
         numbers = range(growth.first_target, growth.first_target + len(growth.targets))
         self._drain.grow(growth)
-        self._session.grow(found.words, encode(self._drain.manifest))
+        words = found.words if on else [word & ~abi.WORD_ON for word in found.words]
+        self._session.grow(words, encode(self._drain.manifest))
         self._tell(growth)
         plan = growth.first_target, growth.first_symbol, found.plan
         said = yield from self._ask(_plan_message(plan))
@@ -268,6 +270,7 @@ class Growing:
             yield from self._ask(_plan_message(plan))
         if self._dropped & self._traced():
             yield from self._each("drop", sorted(self._dropped & self._traced()))
+        tracer.look()  # handlers that have changed since, of targets that came
         attached = set[int]()
         for _ in range(ROUNDS):
             more = processes(self._session.path, pid, self._drain.pids(), follow) - attached
@@ -285,7 +288,7 @@ class Growing:
         shim = os.path.basename(session.shim_link) if session.has_shim else ""
         with open(path, "wb") as file:
             file.write(nothing(session.targets, session.head.hash, shim))
-        return Tracer.start(session, path, beside=session.has_shim, pin=False, handlers=False)
+        return Tracer.start(session, path, beside=session.has_shim, pin=False, handlers=True)
 
     def _attach(self, tracer: Tracer, pid: int, main: int) -> Generator[None, None, None]:
         said = yield from self._ask(f"attach {pid}")

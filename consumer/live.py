@@ -154,7 +154,7 @@ class _Run:
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
         self.growing = Growing(session, drain, tracer, self._running, self._grow)
-        self.requests = Requests(given, session, log, life, drain.manifest, tracer, self.growing)
+        self.requests = Requests(given, session, log, life, drain.manifest, self.growing)
         self.failed = False
         self.sink: Sink = Nowhere()
         try:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .attached import Attached
     from .grow import Growing
     from .life import Life
-    from .tracer import Tracer
 
 NAMES = {10: "SIGUSR1", 12: "SIGUSR2"}
 
@@ -43,11 +42,10 @@ class Requests:
         log: Log,
         life: Life | Attached,
         manifest: Manifest,
-        tracer: Tracer | None,
         growing: Growing,
     ) -> None:
         self._given, self._session, self._log, self._life = given, session, log, life
-        self._manifest, self._tracer = manifest, tracer
+        self._manifest = manifest
         self._reload: Reload | None = None
         self._growing = growing
         self._begun = 0
@@ -86,7 +84,7 @@ class Requests:
         self._begun, self._problems = time.monotonic_ns(), []
 
     def _go_on(self, reload: Reload) -> None:
-        problems = list(reload.poll())
+        problems = reload.poll()
         self._session.library = reload.library
         for problem in problems:
             self._log.warn(problem.what, problem.at, problem.why, problem.try_)
@@ -109,5 +107,5 @@ class Requests:
             program = os.fsdecode(resolve(self._given.program[0], dict(os.environb)).image)
         alone = not os.path.lexists(self._session.shim_link)
         engine: Engine = "ptrace" if alone else self._given.engine
-        return Reload(self._given.config or "", program, engine, self._session.path, self._manifest, self._tracer,
+        return Reload(self._given.config or "", program, engine, self._session.path, self._manifest,
                       self._given.inject, self._growing)  # fmt: skip

@@ -125,7 +125,8 @@ class Run:
             return None
         from .tracer import Tracer
 
-        pin, handlers = not self.given.no_pin, bool(self.settings.handlers)
+        # A config that is read again may bring handlers, and what they print is for whoever reads us.
+        pin, handlers = not self.given.no_pin, bool(self.settings.handlers or self.given.config)
         return Tracer.start(self.session, self.made.plan, beside=bool(self.made.shim), pin=pin, handlers=handlers)
 
     def variables(self, inherited: Inherited, program: Program) -> dict[bytes, bytes]:

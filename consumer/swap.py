@@ -38,20 +38,25 @@ class Outcome:
 class Swap:
     """Makes one change after the other in the session *path*. Raises UserError when it has no table."""
 
-    def __init__(self, path: str, tracer: Tracer | None) -> None:
+    def __init__(self, path: str) -> None:
         try:
             self._table = Table(path)
         except OSError as error:
             why = f"the session has no table: {error.strerror}"
             raise UserError("handlers cannot be changed", path, why) from error
-        self._native, self._tracer = Native(), tracer
+        self._native = Native()
+        self._tracer: Tracer | None = None
         self._page = self._native.map_page(self._table.file, 0)
         self._number = self._begun = self._deadline = 0
         self._decided = False
         self._late: list[int] = []
 
-    def begin(self, library: str, pairs: Mapping[int, Pair]) -> None:
-        """Propose *library* and the handlers by target. Raises UserError when the names take too much room."""
+    def begin(self, library: str, pairs: Mapping[int, Pair], tracer: Tracer | None) -> None:
+        """Propose *library* and the handlers by target. Raises UserError when the names take too much room.
+
+        *tracer*: the session's, if it has one now.
+        """
+        self._tracer = tracer
         try:
             self._number = self._table.propose(library, pairs)
         except Full:
@@ -67,6 +72,7 @@ class Swap:
         if not self._decided:
             failed = [one.pid for one in answers if one.failed == self._number]
             if failed:
+                self._table.withdraw()
                 return self._outcome(answers, failed)
             self._late = [one.pid for one in answers if one.ready != self._number]
             if self._late and time.monotonic_ns() < self._deadline:

@@ -98,6 +98,10 @@ class Table:
         self._put(CURRENT_AT, self._current)
         self._ask()
 
+    def withdraw(self) -> None:
+        """Forget what was proposed: who comes later is not to try it."""
+        self._put(PROPOSED_AT, self._current)
+
     def answers(self) -> list[Answer]:
         """Return what the processes that live have answered."""
         raw = os.pread(self.file, ANSWERS * ANSWER.size, HEAD.size)

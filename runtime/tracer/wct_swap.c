@@ -172,6 +172,23 @@ first_path(const char *library)
         return path;
 }
 
+/* One that is free, or whose owner is dead: tracers come and go with the targets that are added. */
+static struct wci_answer *
+answer_take(struct wci_table *from)
+{
+        for (uint32_t i = 0; i < WCI_ANSWERS; i++) {
+                struct wci_answer *one = &from->answers[i];
+                uint32_t pid = __atomic_load_n(&one->pid, __ATOMIC_RELAXED);
+                if (pid != 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH))
+                        continue;
+                if (!__atomic_compare_exchange_n(&one->pid, &pid, (uint32_t)getpid(), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+                        continue;
+                one->ready = one->failed = one->acting = one->maker = one->thread = 0;
+                return one;
+        }
+        return NULL;
+}
+
 static void
 table_open(void)
 {
@@ -188,12 +205,7 @@ table_open(void)
         if (found == MAP_FAILED || found->magic != WCI_TABLE_MAGIC || found->size != (uint64_t)info.st_size ||
             found->targets < targets)
                 return;
-        for (uint32_t i = 0; i < WCI_ANSWERS && answer == NULL; i++) {
-                uint32_t free = 0;
-                if (__atomic_compare_exchange_n(&found->answers[i].pid, &free, (uint32_t)getpid(), false, __ATOMIC_ACQ_REL,
-                                                __ATOMIC_RELAXED))
-                        answer = &found->answers[i];
-        }
+        answer = answer_take(found);
         table = answer != NULL ? found : NULL;
         if (table != NULL)
                 targets = table->targets;
