@@ -1,7 +1,7 @@
 """Run time: launches programs, drains their rings, decodes, renders, controls.
 
-``from wc_intercept.consumer import on, decide`` is for the files of ``wc-run --handlers``: looked up when asked for,
-because everything that wc-run starts with is paid for by the program.
+``from wc_intercept.consumer import on, decide, socket_address`` is for the files of ``wc-run --handlers``:
+looked up when asked for, because everything that wc-run starts with is paid for by the program.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .handlers import decide, on
+    from .sockets import socket_address
 
-__all__ = ["decide", "on"]
+__all__ = ["decide", "on", "socket_address"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from . import handlers
+        from . import handlers, sockets
 
-        return getattr(handlers, name)
+        return getattr(sockets if name == "socket_address" else handlers, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

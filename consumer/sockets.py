@@ -1,7 +1,9 @@
-"""Socket addresses as strace writes them: {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("10.0.0.1")}.
+"""Socket addresses: as strace writes them, and as Python's socket module has them.
 
-Used by textcells.py for parameters of role sockaddr, whose bytes the record keeps. Rules: any bytes give some text;
-what is too short for its family is shown as bytes.
+strace's way: {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("10.0.0.1")}.
+
+Used by textcells.py for parameters of role sockaddr, whose bytes the record keeps, and by users' handlers. Rules: any
+bytes give some text; what is too short for its family is shown as bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,26 @@ import struct
 from functools import lru_cache
 
 from .words import escaped
+
+
+def socket_address(value: object) -> tuple[str, int] | str | None:
+    """Return the address that an argument of a call has (connect's addr): (host, port), or the path of a Unix socket.
+
+    *value* is the argument's as jsonl and handlers have it: the bytes of a struct sockaddr as a string. An abstract
+    Unix socket begins with a NUL. None for other families, and for what is no address.
+    """
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else b""
+    if len(data) < 2:
+        return None
+    family = struct.unpack_from("<H", data)[0]
+    if family == socket.AF_UNIX:
+        path = data[2:] if data[2:3] == b"\0" else data[2:].partition(b"\0")[0]
+        return path.decode("utf-8", "surrogateescape")
+    if family == socket.AF_INET and len(data) >= 8:
+        return socket.inet_ntoa(data[4:8]), struct.unpack_from(">H", data, 2)[0]
+    if family == socket.AF_INET6 and len(data) >= 24:
+        return socket.inet_ntop(socket.AF_INET6, data[8:24]), struct.unpack_from(">H", data, 2)[0]
+    return None
 
 
 @lru_cache(maxsize=4096)

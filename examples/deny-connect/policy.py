@@ -7,11 +7,10 @@ is denied. The file is read again when it has changed. What is neither IPv4 nor 
 """
 
 import ipaddress
-import socket
 import sys
 from pathlib import Path
 
-from wc_intercept.consumer import decide
+from wc_intercept.consumer import decide, socket_address
 
 RULES = Path(__file__).with_name("policy.txt")
 known = {"changed": 0, "rules": []}
@@ -34,21 +33,10 @@ def is_allowed(host, port):
     return next(fitting, "deny") == "allow"
 
 
-def address_of(text):
-    """Return host and port of a struct sockaddr, or None: a family in two bytes, a port in the next two, ..."""
-    raw = text.encode("utf-8", "surrogateescape")
-    family, port = int.from_bytes(raw[:2], sys.byteorder), int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_INET:
-        return ipaddress.ip_address(raw[4:8]), port
-    if family == socket.AF_INET6:
-        return ipaddress.ip_address(raw[8:24]), port
-    return None
-
-
 @decide("connect")
 def by_policy(call):
-    address = address_of(call.args["addr"])
-    if address is None or is_allowed(*address):
+    address = socket_address(call.args["addr"])
+    if not isinstance(address, tuple) or is_allowed(ipaddress.ip_address(address[0]), address[1]):
         return None
     print(f"policy: process {call.pid} may not connect to {address[0]} port {address[1]}", file=sys.stderr)
     return call.fail("EACCES")
