@@ -7,6 +7,7 @@ Absent on purpose: signals (test_tracer_signals.py), attaching (test_tracer_atta
 
 from __future__ import annotations
 
+import _socket
 import os
 import random
 import shutil
@@ -20,9 +21,10 @@ from pathlib import Path
 
 import pytest
 from harness import Record, Trace
-from tracing import SECONDS, Tracing, by_call, traced
+from tracing import SECONDS, Tracing, by_call, plan_of, traced
 from wc_intercept.consumer import abi
 from wc_intercept.consumer import abi_fields as fields
+from wc_intercept.consumer.tracer import Plan, Tracer
 
 ALL = ("*",)
 FEW = ("getppid", "exit", "exit_group", "execve")
@@ -259,3 +261,15 @@ def in_session(leader: int) -> list[int]:
         if int(session) == leader and state not in "ZX":
             found.append(int(entry))
     return found
+
+
+def test_what_the_tracer_said_is_heard_also_when_it_has_ended_without_hearing_us(tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(plan_of(["getppid"], []))
+    ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    tracer = Tracer(0, ours, "", Plan.read(str(tmp_path / "plan")), pin=False)
+    its.send(b"error the plan is none")
+    ours.send(b"launch 1 0")
+    its.close()
+    assert [("error", "the plan is none")] == tracer.hear()
+    assert tracer.gone
+    ours.close()
