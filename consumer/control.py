@@ -179,7 +179,7 @@ class Control:
                 raise UserError("the session's control page is cut short", self._name)
             page = mmap.mmap(file.fileno(), size)
             if int.from_bytes(page[(at := abi.CONTROL.offset("closed")) : at + 8], "little"):
-                raise UserError("the session has ended", self.path, "its programs pass everything through")
+                raise UserError(*ended(self.path))
             yield page
 
     def _checked(self) -> dict[str, int]:
@@ -202,6 +202,11 @@ class Control:
                 return parse_manifest(file.read(), path)[2]
         except OSError as error:
             raise UserError(f"cannot read the session's manifest: {error.strerror}", path) from error
+
+
+def ended(path: str) -> tuple[str, str, str]:
+    """Say that nothing of the session in *path* can be changed any more."""
+    return "the session has ended", path, "its programs pass everything through"
 
 
 class _Word:

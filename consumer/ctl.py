@@ -1,7 +1,7 @@
 """wc-ctl: looks at running sessions and changes what their targets do. Entry point of the command.
 
     wc-ctl ls                              the sessions of this user
-    wc-ctl SESSION show                    its targets, and what every thread is inside of
+    wc-ctl SESSION show [T...]             its targets, and what every thread is inside of
     wc-ctl SESSION enable|disable T...     by name or glob
     wc-ctl SESSION set T... frequency=10   also max_per_second=100 min_duration=10us on_full=drop|block
     wc-ctl SESSION reload                  read the config again, as SIGUSR1 to wc-run; "reload library": as SIGUSR2
@@ -86,6 +86,7 @@ def run(words: Words) -> None:
     elif not session:
         raise UserError("no session is named", try_=TRY)
     elif session == "ls":
+        _takes_nothing("ls", words.rest[1:])
         _print_sessions(words.json)
     elif action not in ACTIONS:
         raise UserError(f"no action '{action}'", why=f"there are {', '.join(ACTIONS)}", try_=TRY)
@@ -95,15 +96,21 @@ def run(words: Words) -> None:
 
 def _act(control: Control, action: str, names: Sequence[str], as_json: bool) -> None:
     if action == "show":
-        _print_session(control, as_json)
+        _print_session(control, names, as_json)
     elif action == "reload":
         _reload(control, names, as_json)
     elif action == "stop":
+        _takes_nothing("stop", names, why="it is for the whole session", try_="wc-ctl SESSION disable T...")
         control.stop()
     elif action in ("add", "drop"):
         _ask(control, action, names, as_json)
     else:
         _report(control, _change(control, action, names), as_json)
+
+
+def _takes_nothing(action: str, words: Sequence[str], why: str = "", try_: str = TRY) -> None:
+    if words:
+        raise UserError(f"{action} takes no '{' '.join(words)}'", why=why, try_=try_)
 
 
 def _ask(control: Control, action: str, words: Sequence[str], as_json: bool) -> None:
@@ -192,11 +199,14 @@ def _print_sessions(as_json: bool) -> None:
         print("no session", file=sys.stderr)
 
 
-def _print_session(control: Control, as_json: bool) -> None:
+def _print_session(control: Control, names: Sequence[str], as_json: bool) -> None:
+    """Show all targets, or those of *names*, and the calls that are inside them."""
+    chosen = {control.manifest.targets[number].name for number in control.select(names)}
     from .within import inside  # NumPy takes 80 ms
 
-    states = control.states()
+    states = [state for state in control.states() if not names or state.name in chosen]
     calls = inside(control.path, control.manifest, control.head)
+    calls = [call for call in calls if not names or call.func in chosen]
     if as_json:
         _emit({"path": control.path, "pid": control.consumer, "targets": states, "inside": calls})
         return

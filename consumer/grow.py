@@ -21,7 +21,7 @@ from wc_intercept.generator.manifest import Growth, encode
 
 from . import abi_fields as abi
 from .belonging import processes
-from .control import Control
+from .control import Control, ended
 from .desk import Answer, Desk, Question, answer
 from .planning import Found, Planning, Source
 from .refusal import Refusal
@@ -176,6 +176,8 @@ class Growing:
         pid, engine, program, follow = self._main()
         if not names:
             raise UserError("add needs targets", try_="wc-ctl SESSION add sys:openat")
+        if self._session.get("closed"):
+            raise UserError(*ended(self._session.path))
         found = yield from self._planned(names, engine, program, source)
         there = self._numbers_of(found.there)
         meant = [self._drain.manifest.targets[number].name for number in there]

@@ -225,12 +225,24 @@ def test_show_says_what_every_thread_is_inside_of(loop: Path, tmp_path: Path) ->
         one.end()
 
 
+def test_show_leaves_out_what_is_not_named(loop: Path, tmp_path: Path) -> None:
+    with running(loop, tmp_path, "--trace", "rand,random,read") as one:
+        one.round()
+        assert "rand    on\nrandom  on\n" == ctl(one.session, "show", "rand*")
+        one.end()
+
+
+def test_ls_takes_no_session() -> None:
+    assert "ls takes no 'game'" in ctl("ls", "game", status=1)
+
+
 def test_stop_ends_the_recording_and_the_program_goes_on(loop: Path, tmp_path: Path) -> None:
     with running(loop, tmp_path, "--trace", "rand") as one:
         one.round()
         ctl(one.session, "stop")
         one.round()
-        assert "the session has ended" in ctl(one.session, "enable", "rand", status=1)
+        for action in ("enable", "add"):
+            assert "the session has ended" in ctl(one.session, action, "rand", status=1)
         assert {"rand": ROUND} == counted(one.end())
 
 
@@ -244,6 +256,8 @@ def test_stop_ends_the_recording_and_the_program_goes_on(loop: Path, tmp_path: P
         (["set", "rand", "frequency=often"], "frequency=often is no setting"),
         (["set", "rand", "frequency=0"], "not from 1 to"),
         (["enable", "rand", "frequency=2"], "enable takes no settings"),
+        (["stop", "rand"], "stop takes no 'rand'"),
+        (["show", "ramd"], "try:  rand"),
         (["explode"], "no action 'explode'"),
         (["--explode"], "no option --explode"),
     ],
