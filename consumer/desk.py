@@ -45,15 +45,17 @@ class Desk:
     """Where questions arrive for the session in the directory *path*."""
 
     def __init__(self, path: str) -> None:
+        """Where that cannot be (a full file system, a directory that was deleted), nobody can ask."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        with _Reached(path) as name:
-            self._socket.bind(name)
-        self._socket.listen(MOST_WAITING)
+        with suppress(OSError):
+            with _Reached(path) as name:
+                self._socket.bind(name)
+            self._socket.listen(MOST_WAITING)
         self._waiting: list[socket.socket] = []
 
     def take(self) -> tuple[Question, socket.socket] | None:
         """Return a question that has come, and whom to answer."""
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # nobody is there, or nobody can be
             while len(self._waiting) < MOST_WAITING:
                 asker, _ = self._socket.accept()
                 asker.setblocking(False)

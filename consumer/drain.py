@@ -95,6 +95,8 @@ class Drain:
         self.refused: dict[str, str] = {}
         self.delay = SHORTEST_DELAY
         """Seconds that the caller may sleep before the next poll; 0 when there is more to read."""
+        self.homeless = False
+        """The session's directory was deleted: what is open is read on, programs that start now find no session."""
         self._keep_files = keep_files
         self._open: dict[str, _Open] = {}
         self._known: set[str] = set()
@@ -205,8 +207,9 @@ class Drain:
                 return
             self._changed, self._listed = changed, time.time_ns()
             names = [name for name in os.listdir(self.session.path) if name.startswith("seg-")]
-        except OSError:
-            return  # the directory is gone: somebody swept it
+        except OSError as error:
+            self.homeless = error.errno == errno.ENOENT
+            return
         self._known.intersection_update(names)
         self._pending = False
         for name in sorted(set(names) - self._known, key=_age):
@@ -270,6 +273,8 @@ class Drain:
                 self._ask(entry, now)
         except OSError as error:  # its file was taken away or cannot be read any more
             self._refuse(name, error.strerror or str(error))
+            with contextlib.suppress(OSError):
+                self._sum_up(entry)
             _close(self._open.pop(name))
             return []
         return chunks

@@ -151,6 +151,8 @@ class _Run:
         self.feed = Feed(aside, session) if aside is not None else None
         self.untraced = False
         """The tracer died, and the program with it (or, attached to, went on alone)."""
+        self.homeless = False
+        """Its session's directory was deleted, and that is said."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
         self.growing = Growing(session, drain, tracer, self._running, self._grow)
@@ -310,6 +312,10 @@ class _Run:
         """Say what the runtime cannot say itself: the program's standard error is not ours."""
         for warning in self.session.warnings():
             self.log.warn(warning)
+        if self.drain.homeless and not self.homeless:
+            self.homeless = True
+            why = "programs that start from now on are not recorded, and nothing can be changed"
+            self.log.warn("the session's directory was deleted", self.session.path, why)
 
     def _warn_uncovered(self) -> None:
         """Name what the config asks for and this shim does not cover. wc-gen said so of a shim that it made."""
@@ -320,7 +326,7 @@ class _Run:
                 self.log.warn(entry.complaint, entry.where, entry.reason)
 
     def _tell(self, account: Account) -> None:
-        if account.lost or self.given.summary or self.log.verbose:
+        if account.lost or account.refused or self.given.summary or self.log.verbose:
             for line in accounting_lines(account):
                 self.log.line(line)
         self._tell_unseen()

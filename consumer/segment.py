@@ -9,6 +9,7 @@ Absent on purpose: the rings' contents (ring.py).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -161,13 +162,20 @@ class Segment:
 
         Our own descriptor would count as that: it is closed for the moment of asking.
         """
-        reader = os.open(self.path, _FLAGS | os.O_RDONLY)
+        reader = self._opened_again(os.O_RDONLY)
         os.close(self._file)
         self._file = reader
         mapped = is_written_to(reader)
-        self._file = os.open(self.path, _FLAGS | os.O_RDWR)
+        self._file = self._opened_again(os.O_RDWR)
         os.close(reader)
         return mapped
+
+    def _opened_again(self, how: int) -> int:
+        """The same file by way of its descriptor: its programs go on writing to it when somebody has deleted it."""
+        try:
+            return os.open(f"/proc/self/fd/{self._file}", (_FLAGS & ~os.O_NOFOLLOW) | how)
+        except FileNotFoundError:  # there is no /proc
+            return os.open(self.path, _FLAGS | how)
 
     def close(self) -> None:
         if self._file != _CLOSED:
@@ -177,7 +185,8 @@ class Segment:
     def unlink(self) -> int:
         """Delete the file; return how many bytes of memory that frees."""
         freed = os.fstat(self._file).st_blocks * 512
-        os.unlink(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
         return freed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from conftest import BIN
 from wc_intercept.consumer import room
+from wc_intercept.consumer.desk import Desk
 from wc_intercept.consumer.session import list_sessions
 
 ROUND = 500
@@ -198,6 +200,30 @@ def test_a_name_that_two_sessions_run_is_no_name(loop: Path, tmp_path: Path) -> 
         two.round()
         said = ctl(loop.name, status=1)
         assert "2 sessions run" in said and one.session in said and two.session in said
+
+
+def test_a_session_directory_that_somebody_deletes_costs_no_record(loop: Path, tmp_path: Path) -> None:
+    """What runs keeps its memory; what starts later finds no session, which is said."""
+    with running(loop, tmp_path, "--trace", "rand", "--summary") as one:
+        one.round()
+        (path,) = [path for root in room.roots() for path in list_sessions(root) if f"wc-{one.session}-" in path]
+        end = time.monotonic() + DEADLINE
+        while one.out.read_bytes().count(b'"rand"') < ROUND:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        shutil.rmtree(path)
+        time.sleep(0.3)  # the drain asks who maps a segment when that was quiet for a while
+        one.round()
+        _, said = one.process.communicate(timeout=DEADLINE)
+    assert b"the session's directory was deleted" in said and b"are not recorded" in said
+    assert f"{2 * ROUND:,} calls = {2 * ROUND:,} recorded\n".encode() in said
+    assert {"rand": 2 * ROUND} == counted([json.loads(line) for line in one.out.read_text().splitlines()])
+
+
+def test_a_session_that_cannot_listen_has_no_questions(tmp_path: Path) -> None:
+    desk = Desk(str(tmp_path / "gone"))
+    assert desk.take() is None
+    desk.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a directory away")
