@@ -151,8 +151,8 @@ class Answerer:
         self._scanned = time.monotonic_ns()
         try:
             names = {name for name in os.listdir(self._session) if name.startswith("seg-")}
-        except OSError:
-            names = set()
+        except OSError:  # somebody has deleted it: those that wait are still to be answered
+            return
         for name in self._segments - names:
             self._native.drop(os.path.join(self._session, name))
         self._segments &= names

@@ -352,6 +352,25 @@ def test_handlers_that_stop_are_no_reason_to_wait_longer_than_the_limit(under: U
     assert ["done"] == under(handlers, program, "--decide-timeout", "100ms").lines
 
 
+def test_calls_are_answered_whose_session_was_deleted(under: Under) -> None:
+    program = main("unistd.h stdio.h", 'for (int i = 0; i < 4; i++) printf("%d\\n", access("/", 0));')
+    handlers = """
+import glob, os, shutil, time
+seen = 0
+@decide("fn:access")
+def f(call):
+    global seen
+    seen += 1
+    if seen == 2:
+        (session,) = glob.glob(f"/dev/shm/wc-{os.getppid()}-*")
+        while not os.path.exists(session + "/ask"):  # wc-run is still busy beginning
+            time.sleep(0.01)
+        shutil.rmtree(session)
+    return call.returns(seen)
+"""
+    assert ["1", "2", "3", "4"] == under(handlers, program, "--decide-timeout", "10m").lines
+
+
 # --- what cannot be asked --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("name", "why"), [

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -109,13 +110,23 @@ stop_writing(struct wc_answerer *all)
         all->writing = NULL;
 }
 
-/* Write to a segment. Returns 0, or an error number: the program may have taken its file away. */
+/* Its file once more, for writing: by the one that is open, since its name may be gone. */
+static int
+open_again(const struct segment *segment)
+{
+        char path[32];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", segment->file);
+        const int file = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+        return file >= 0 ? file : open(segment->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/* Write to a segment. Returns 0, or an error number. */
 static int
 put(struct wc_answerer *all, struct segment *segment, const void *data, int64_t size, int64_t at)
 {
         if (all->writing != segment) {
                 stop_writing(all);
-                all->writer = open(segment->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+                all->writer = open_again(segment);
                 if (all->writer < 0)
                         return errno;
                 all->writing = segment;
