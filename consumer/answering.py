@@ -33,6 +33,8 @@ from .segment import Geometry, Refused
 LOOK_NS = 50_000_000
 """How long to sleep: programs that may make no system call wake nobody."""
 RESCAN_NS = 200_000_000
+GROWTH_NS = 500_000_000
+"""A question about a symbol that is none yet waits so long for the news of it."""
 LOOK_EVERYWHERE = -1
 HEAD = struct.Struct("<IIIII")
 CELL = struct.Struct("<IHBB")
@@ -170,7 +172,7 @@ class Answerer:
         after = kind == fields.CALL
         handlers = self._meant.get((symbol, after))
         if handlers is None:
-            if symbol >= len(self._manifest.symbols) or kind not in (fields.CALL, fields.ENTER):
+            if not self._is_known(symbol) or kind not in (fields.CALL, fields.ENTER):
                 return GO
             handlers = self._handlers_of(symbol, after)
         shape = self._shapes[symbol]
@@ -182,6 +184,13 @@ class Answerer:
             if said is not None:
                 return said
         return GO
+
+    def _is_known(self, symbol: int) -> bool:
+        """Whether it is a symbol. Of a target that has just come we may be asked before the other thread hears of it."""
+        end = time.monotonic_ns() + GROWTH_NS
+        while symbol >= len(self._manifest.symbols) and time.monotonic_ns() < end:
+            time.sleep(0.001)
+        return symbol < len(self._manifest.symbols)
 
     def _handlers_of(self, symbol: int, after: bool) -> list[Handler]:
         """Return the handlers that decide about calls of *symbol*."""

@@ -65,14 +65,16 @@ class Growing:
         tracer: Tracer | None,
         main: Callable[[], tuple[int, Engine, str, bool]],
         tell: Callable[[Growth], None],
+        asks: Sequence[tuple[str, str]] = (),
     ) -> None:
         """*main* gives the program's pid, how plain names are meant, its ELF file, and whether children are followed.
 
-        *tell* is called with each growth before any record of it is drained.
+        *tell* is called with each growth before any record of it is drained. *asks*: (name, way) of what Python handlers
+        decide about.
         """
         self.tracer = tracer
         self._session, self._drain, self._main, self._tell = session, drain, main, tell
-        self._late = tracer is None
+        self._late, self._asks = tracer is None, asks
         self._desk = Desk(session.path)
         self._plans: list[tuple[int, int, str]] = []
         self._dropped: set[int] = set()
@@ -200,7 +202,7 @@ class Growing:
     ) -> Generator[None, None, Found]:
         session = self._session
         shim = os.path.basename(session.shim_link) if session.has_shim else ""
-        self._planning = Planning(engine, program, self._drain.manifest, session.head.hash, shim)
+        self._planning = Planning(engine, program, self._drain.manifest, session.head.hash, shim, self._asks)
         self._planning.start(names, os.path.join(session.path, f"plan-{len(self._plans) + 1}"), source)
         while (found := self._planning.poll()) is None:
             yield

@@ -155,7 +155,8 @@ class _Run:
         """Its session's directory was deleted, and that is said."""
         self.name = given.program[0] if given.program else f"process {life.pid}"
         self.sight = Sight()
-        self.growing = Growing(session, drain, tracer, self._running, self._grow)
+        asks = [(wish.name, wish.way) for wish in aside.wishes] if aside is not None else []
+        self.growing = Growing(session, drain, tracer, self._running, self._grow, asks)
         self.requests = Requests(given, session, log, life, drain.manifest, self.growing)
         self.failed = False
         self.sink: Sink = Nowhere()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from wc_intercept.generator.errors import UserError
 from wc_intercept.generator.manifest import Growth, Manifest
 
@@ -47,10 +48,15 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Planning:
-    """One plan being made. *engine*: how plain names are meant; *program*: the ELF file that runs, "" for any."""
+    """One plan being made. *engine*: how plain names are meant; *program*: the ELF file that runs, "" for any.
 
-    def __init__(self, engine: Engine, program: str, manifest: Manifest, hash_: int, shim: str) -> None:
-        self._engine, self._program = engine, program
+    *asks*: (name, way) of what Python handlers decide about.
+    """
+
+    def __init__(
+        self, engine: Engine, program: str, manifest: Manifest, hash_: int, shim: str, asks: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self._engine, self._program, self._asks = engine, program, tuple(asks)
         self._manifest, self._hash, self._shim = manifest, hash_, shim
         self._child, self._pipe, self._heard = 0, -1, b""
 
@@ -126,7 +132,7 @@ class Planning:
         from wc_intercept.generator.program import Program
 
         listed = Listed(",".join(names), self._engine)
-        config = located(parse(listed.config(), "targets"), listed, "")
+        config = replace(located(parse(listed.config(), "targets"), listed, ""), wishes=self._asks)
         program = Program.read(Path(self._program)) if self._program else None
         planned = build.plan(config, program=program, scene=build.scene_of("ptrace", program))
         for error in () if planned.unknown else build.nothing_left(config, planned.plan):
@@ -141,7 +147,7 @@ class Planning:
         from .injected import with_injects
 
         program = Program.read(Path(self._program)) if self._program else None
-        new = with_injects(config.load(source.config), source.injects, self._engine)
+        new = replace(with_injects(config.load(source.config), source.injects, self._engine), wishes=self._asks)
         return build.plan(new, program=program, scene=build.scene_of("ptrace", program))
 
 

@@ -42,6 +42,13 @@ class Verdict:
 GO = Verdict()
 
 
+class Arguments(dict[str, Any]):
+    """By name. To be read: what a call is made with is said by its answer."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise TypeError(f"call.args is only to be read: return call.go({name}={value!r})")
+
+
 class Call:
     """A call that waits: before it is made, or (*after*) when it is back."""
 
@@ -66,9 +73,9 @@ class Call:
 
     @property
     def args(self) -> dict[str, Any]:
-        """The arguments by name, as jsonl has them. Changes of this dict change nothing: say call.go(name=value)."""
+        """The arguments by name, as jsonl has them. They are changed by an answer: return call.go(name=value)."""
         if self._args is None:
-            self._args = self._record.arguments()
+            self._args = Arguments(self._record.arguments())
         return self._args
 
     @property

@@ -260,3 +260,30 @@ def f(call):
             assert lines[-1]
         victim.kill()
     assert 2 == lines.count("5\n")
+
+
+@pytest.mark.parametrize("engine", ["preload", "ptrace"])
+def test_what_comes_while_the_program_runs_is_asked_about(tmp_path: Path, compile_c: Compile, engine: str) -> None:
+    program = compile_c("""
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void)
+{
+        for (;;) {
+                printf("%d %d\\n", access("/etc", 0), rand() != 0);
+                fflush(stdout);
+                usleep(2000);
+        }
+}""")
+    (tmp_path / "mine.py").write_text(HEAD + '@decide("acce*")\ndef f(call): return call.go(pathname="/no/such/file")\n')
+    command = [BIN / "wc-run", "--engine", engine, "--trace", "fn:rand,fn:accept", "--handlers", "mine.py", "-o", "out", program]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None and run.stdout.readline().startswith("0 ")
+        subprocess.run([BIN / "wc-ctl", str(run.pid), "add", "fn:access"], check=True, timeout=60)
+        line = ""
+        while not line.startswith("-1 "):
+            line = run.stdout.readline()
+            assert line
+        run.send_signal(signal.SIGTERM)
+        run.stdout.read()

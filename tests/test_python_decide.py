@@ -95,6 +95,7 @@ AFTER = [
 WRONG = [
     ("return True", "a handler answers None"),
     ("return call.go(nosuch=1)", "access: nosuch is no argument that can be changed; these are: pathname, mode"),
+    ("call.args['mode'] = 0", "call.args is only to be read: return call.go(mode=0)"),
     ("return call.go(mode='r')", "access: mode is no string that the call reads"),
     ("return call.go(mode=1 << 40)", "access: mode: 1099511627776 does not fit its 32 bits"),
     ("return call.go(pathname='a\\0b')", "has a NUL in it"),

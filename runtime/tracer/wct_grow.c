@@ -59,6 +59,8 @@ change_space(struct wct_tracee *tracee, void *context)
         wct_space_thin(tracee);
         if (change->first != NULL)
                 wct_space_grow(tracee, change->first);
+        if (wct_texts_are_wanted() && wct_space_of(tracee) != NULL)
+                wct_texts_make(tracee);
         if (process->space != NULL)
                 process->space->changed = change->number;
 }
@@ -68,7 +70,7 @@ find_missed(struct wct_tracee *tracee, void *context)
 {
         struct change *change = context;
         const struct wct_process *process = tracee->process;
-        const bool concerned = is_shown(process) && (change->first != NULL || process->space != NULL);
+        const bool concerned = is_shown(process) && (change->first != NULL || process->space != NULL || wct_texts_are_wanted());
         if (concerned && (process->space == NULL || process->space->changed != change->number))
                 change->missed = process->pid;
 }
