@@ -186,7 +186,7 @@ class Answerer:
         return GO
 
     def _is_known(self, symbol: int) -> bool:
-        """Whether it is a symbol. Of a target that has just come we may be asked before the other thread hears of it."""
+        """Whether it is a symbol. Of one that has just come we may be asked before the other thread hears of it."""
         end = time.monotonic_ns() + GROWTH_NS
         while symbol >= len(self._manifest.symbols) and time.monotonic_ns() < end:
             time.sleep(0.001)

@@ -12,7 +12,7 @@ Absent on purpose: the socket (desk.py), control words of targets that are there
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -69,8 +69,8 @@ class Growing:
     ) -> None:
         """*main* gives the program's pid, how plain names are meant, its ELF file, and whether children are followed.
 
-        *tell* is called with each growth before any record of it is drained. *asks*: (name, way) of what Python handlers
-        decide about.
+        *tell* is called with each growth before any record of it is drained.
+        *asks*: (name, way) of what Python handlers decide about.
         """
         self.tracer = tracer
         self._session, self._drain, self._main, self._tell = session, drain, main, tell

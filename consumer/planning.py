@@ -54,7 +54,13 @@ class Planning:
     """
 
     def __init__(
-        self, engine: Engine, program: str, manifest: Manifest, hash_: int, shim: str, asks: Sequence[tuple[str, str]] = ()
+        self,
+        engine: Engine,
+        program: str,
+        manifest: Manifest,
+        hash_: int,
+        shim: str,
+        asks: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._engine, self._program, self._asks = engine, program, tuple(asks)
         self._manifest, self._hash, self._shim = manifest, hash_, shim
