@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from wc_intercept.generator.duration import duration_ns, duration_text
-from wc_intercept.generator.errors import UserError, UserWarning_, text
+from wc_intercept.generator.errors import UserError, UserWarning_, report, text
 
 from . import room
 from .ask import reload
@@ -251,7 +251,7 @@ def main() -> int:
         run(Words(sys.argv[1:]))
         sys.stdout.flush()
     except UserError as error:
-        print(text(TOOL, error), file=sys.stderr)
+        report(TOOL, error, sys.stderr)
         return OWN_ERROR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends

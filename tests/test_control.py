@@ -259,7 +259,9 @@ def test_show_leaves_out_what_is_not_named(loop: Path, tmp_path: Path) -> None:
 
 
 def test_ls_takes_no_session() -> None:
-    assert "ls takes no 'game'" in ctl("ls", "game", status=1)
+    complaint = ctl("ls", "game", status=1)
+    assert "ls takes no 'game'" in complaint
+    assert not complaint.endswith("\n\n")
 
 
 def test_stop_ends_the_recording_and_the_program_goes_on(loop: Path, tmp_path: Path) -> None:
